@@ -1,0 +1,17 @@
+"""Loss functions in readable NumPy: value, gradient and curvature.
+
+>>> from lossbook import HuberLoss
+>>> print(HuberLoss(delta=1.0)([0.5, 3.0], [0.0, 0.0]))
+1.3125
+"""
+
+from lossbook.information import cross_entropy, entropy, kl_divergence
+from lossbook.loss import Elementwise, Loss, Rowwise
+from lossbook.regression import HuberLoss, L1Loss, MSELoss, RMSELoss, SmoothL1Loss
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Elementwise", "HuberLoss", "L1Loss", "Loss", "MSELoss", "RMSELoss", "Rowwise",
+    "SmoothL1Loss", "cross_entropy", "entropy", "kl_divergence",
+]

@@ -1,0 +1,62 @@
+"""One row per loss: what cards, maps, tables and tests say about it, said once."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What is known of a loss besides its formula, which `lossbook.symbolic` holds."""
+
+    title: str                 # of its page
+    task: str
+    torch: str | None          # the class in torch.nn, if there is one
+    functional: str | None     # in torch.nn.functional
+    input: str                 # shape, type and domain of each argument
+    target: str
+    unit: str
+    denominator: str           # of reduction="mean"
+    minimiser: str             # the best constant prediction
+    properties: str
+    origin: str                # key in book/references.bib
+    page: str | None           # from the root of the repository, without suffix; None: to be written
+
+
+_ANY = "any shape `(*)`, float32 or float64, any real number"
+_SAME = "shape and type of the input, any real number"
+
+CATALOGUE = {
+    "L1Loss": Row(
+        title="L1 loss", task="regression", torch="L1Loss", functional="l1_loss",
+        input=_ANY, target=_SAME, unit="that of the data", denominator="number of elements",
+        minimiser="median of the targets", properties="convex; a corner at 0",
+        origin="laplace1774", page=None,
+    ),
+    "MSELoss": Row(
+        title="Mean squared error", task="regression", torch="MSELoss", functional="mse_loss",
+        input=_ANY, target=_SAME, unit="that of the data, squared",
+        denominator="number of elements", minimiser="mean of the targets",
+        properties="convex; smooth", origin="legendre1805", page=None,
+    ),
+    "RMSELoss": Row(
+        title="Root mean squared error", task="regression", torch=None, functional=None,
+        input=_ANY, target=_SAME, unit="that of the data",
+        denominator="number of elements, inside the root", minimiser="mean of the targets",
+        properties="convex; a corner at a perfect fit", origin="pearson1894", page=None,
+    ),
+    "HuberLoss": Row(
+        title="Huber loss", task="regression with outliers", torch="HuberLoss",
+        functional="huber_loss", input=_ANY, target=_SAME, unit="that of the data, squared",
+        denominator="number of elements",
+        minimiser="between median (small delta) and mean (large delta)",
+        properties="convex; gradient continuous, at most delta in size",
+        origin="huber1964", page="book/regression/huber_loss",
+    ),
+    "SmoothL1Loss": Row(
+        title="Smooth L1 loss", task="regression with outliers", torch="SmoothL1Loss",
+        functional="smooth_l1_loss", input=_ANY, target=_SAME, unit="that of the data",
+        denominator="number of elements",
+        minimiser="between median (small beta) and mean (large beta)",
+        properties="convex; gradient continuous, at most 1 in size",
+        origin="girshick2015", page=None,
+    ),
+}

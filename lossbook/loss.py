@@ -1,0 +1,263 @@
+"""The base of every loss: a subclass states its formula and its derivatives, and nothing else.
+
+A subclass writes one generator, `terms`, which yields the loss of each element (or row), then the
+gradient, then the curvature. A call that wants only the value takes only the first; work that they
+share is done once. What repeats from loss to loss stands here: options, conversion and shape
+checks, the walk through large arrays, weights of the mean, and reduction.
+
+Two shapes of loss cover nearly all of them:
+
+`Elementwise`
+    one term per element, such as `HuberLoss`;
+`Rowwise`
+    one term per row along a class or feature axis, such as cross entropy. In its `terms` that axis
+    comes first, so `x.max(axis=0)` is one number per row and broadcasts back without ceremony.
+
+A loss that is not a sum of independent terms (RMSE, CTC) overrides `evaluate`.
+
+Big arrays are walked in blocks that fit the processor's cache. It is two to six times faster than
+whole-array expressions, takes no memory beyond the result, and adds up more accurately. A loss that
+`terms` leaves slower than torch may add `fused`, the same arithmetic in fewer passes over a block.
+"""
+
+from dataclasses import dataclass, field, fields
+from inspect import Parameter, Signature, signature
+from itertools import islice, product
+from math import isfinite
+from typing import ClassVar, dataclass_transform
+
+import numpy as np
+
+from lossbook import checks
+
+BLOCK_BYTES = 1 << 19    # of one operand; measured, see benchmarks/
+
+VALUE, GRADIENT, CURVATURE = range(3)    # the order in which `terms` yields
+
+
+def option(default, check):
+    """A field of a loss with its default and the check that its value passes."""
+    return field(default=default, metadata={"check": check})
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, eq_default=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Loss:
+    """What all losses share: options by keyword, then a call with arrays.
+
+    Every subclass is a frozen dataclass whose options are keyword-only and checked when it is made.
+
+    reduction : 'mean' (default), 'sum' or 'none'
+        `none` gives one loss per element (or row), `sum` adds them up, and `mean` divides the sum by
+        the loss's denominator. The gradient of `none` is that of the sum. The mean of nothing
+        raises `ValueError`; the sum of nothing is 0.
+
+    Arrays are float32 or float64, or integers, which become float64; the result has the type of the
+    input. NaN and infinity are data like any other: they flow through the formula into the result,
+    without a warning. Arrays are never modified.
+    """
+
+    reduction: str = "mean"
+
+    reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
+    arguments: ClassVar[tuple[str, ...]] = ()                # of the call; read from `terms`
+    predictions: ClassVar[tuple[str, ...]] = ("input",)      # the arguments that get a gradient
+
+    def __init_subclass__(cls):
+        dataclass(frozen=True, kw_only=True, eq=False)(cls)    # so that a loss needs no decorator
+        if "terms" in vars(cls):
+            cls.arguments = tuple(signature(cls.terms).parameters)[1:]
+
+    def __post_init__(self):
+        for option in fields(self):    # `reduction` alone has no check of its own
+            check = option.metadata.get("check", checks.one_of(*self.reductions))
+            object.__setattr__(self, option.name, check(option.name, getattr(self, option.name)))
+
+    def __call__(self, *arrays, **named):
+        """The loss, reduced as `reduction` says."""
+        return self._results((VALUE,), arrays, named)[0]
+
+    def grad(self, *arrays, **named):
+        """The derivative of the (summed) loss in its prediction; a tuple if it has several."""
+        return self._results((GRADIENT,), arrays, named)[0]
+
+    def value_and_grad(self, *arrays, **named):
+        """Value and gradient, the work shared."""
+        return self._results((VALUE, GRADIENT), arrays, named)
+
+    def curvature(self, *arrays, **named):
+        """The diagonal of the Hessian in the prediction, for the losses that have one."""
+        return self._results((CURVATURE,), arrays, named)[0]
+
+    def _results(self, wanted, arrays, named):
+        if named or len(arrays) != len(self.arguments):
+            call = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD)
+                              for name in self.arguments])
+            arrays = call.bind(*arrays, **named).args    # says what is missing or one too many
+        arrays = self.prepare(*arrays)
+        with np.errstate(all="ignore"):    # infinity and NaN show in the result itself
+            return self.evaluate(arrays, wanted)
+
+    # What a shape of loss provides, and a loss may override
+
+    def prepare(self, *arrays):
+        """The arguments as arrays of the right type and shape."""
+        raise NotImplementedError
+
+    def check(self, *block):
+        """Refuse data outside the loss's domain, block by block."""
+
+    def terms(self, *block):
+        """Yield the losses of a block, then their gradient, then their curvature."""
+        raise NotImplementedError
+
+    fused = None    # (*block, scale, *gradients) -> sum of the losses; writes scale * gradient
+
+    def denominator(self, *arrays):
+        """What `mean` divides the sum by."""
+        raise NotImplementedError
+
+    def value_shape(self, *arrays):
+        """The shape of the unreduced loss."""
+        raise NotImplementedError
+
+    def walk(self, arrays, outputs):
+        """Yield the arrays and the outputs block by block."""
+        raise NotImplementedError
+
+    def evaluate(self, arrays, wanted):
+        """The wanted ones of value, gradient and curvature."""
+        divisor, total = self._divisor(arrays), 0.0
+        outputs = [self._outputs(order, arrays) for order in wanted]
+        fused = self.fused and wanted == (VALUE, GRADIENT) and self.reduction != "none"
+        for block, filled in self.walk(arrays, [one for several in outputs for one in several]):
+            self.check(*block)
+            if fused:
+                part = self.fused(*block, 1 / divisor, *filled)
+                total += part if isfinite(part) else _sum(next(self.terms(*block)))
+                continue
+            filled = iter(filled)
+            for order, term in self._wanted_terms(block, wanted):
+                if order == VALUE and self.reduction != "none":
+                    total += _sum(term)
+                else:
+                    for part in term if isinstance(term, tuple) else (term,):
+                        np.divide(part, divisor, out=next(filled))
+        if VALUE in wanted and self.reduction != "none":
+            outputs[0] = [arrays[0].dtype.type(total / divisor)]
+        return tuple(self._result(order, output, arrays)
+                     for order, output in zip(wanted, outputs))
+
+    # Steps of `evaluate`
+
+    def _wanted_terms(self, block, wanted):
+        terms = list(islice(enumerate(self.terms(*block)), max(wanted) + 1))
+        if len(terms) <= max(wanted):
+            raise NotImplementedError(f"{type(self).__name__} has no curvature")
+        return [pair for pair in terms if pair[0] in wanted]
+
+    def _divisor(self, arrays):
+        if self.reduction in ("none", "sum"):
+            return 1
+        denominator = self.denominator(*arrays)
+        if not denominator:
+            checks.refuse("reduction", "something to take the mean of",
+                          f"a denominator of 0 ({self.arguments[0]} has shape {arrays[0].shape})")
+        return denominator
+
+    def _outputs(self, order, arrays):
+        if order == VALUE:
+            if self.reduction != "none":
+                return []
+            return [np.empty(self.value_shape(*arrays), arrays[0].dtype)]
+        return [np.empty_like(arrays[0]) for _ in self.predictions]
+
+    def _result(self, order, output, arrays):
+        if order != VALUE:
+            given = dict(zip(self.arguments, arrays))
+            output = [_summed_to(part, given[name]) for name, part in zip(self.predictions, output)]
+        output = tuple(part[()] for part in output)    # a 0-d array becomes a scalar
+        return output if len(output) > 1 else output[0]
+
+
+class Elementwise(Loss):
+    """A loss with one term per element: all arguments have the shape of the first."""
+
+    broadcasts: ClassVar[tuple[str, ...]] = ()    # the arguments that may be stretched to it
+
+    def prepare(self, *arrays):
+        arrays = checks.reals(self.arguments, arrays)
+        first, expected = self.arguments[0], arrays[0].shape
+        for name, array in zip(self.arguments[1:], arrays[1:]):
+            check = checks.broadcast if name in self.broadcasts else checks.shape
+            check(name, array, expected, first)
+        return arrays
+
+    def denominator(self, *arrays):
+        return arrays[0].size
+
+    def value_shape(self, *arrays):
+        return arrays[0].shape
+
+    def walk(self, arrays, outputs):
+        """One-dimensional blocks, in memory order, whatever the strides of the arrays."""
+        if not arrays[0].size:
+            return
+        block = BLOCK_BYTES // arrays[0].itemsize
+        with np.nditer([*arrays, *outputs], flags=["external_loop", "buffered"],
+                       op_flags=[["readonly"]] * len(arrays) + [["writeonly"]] * len(outputs),
+                       buffersize=block) as blocks:
+            for operands in blocks:
+                operands = operands if isinstance(operands, tuple) else (operands,)
+                yield operands[:len(arrays)], operands[len(arrays):]
+
+
+class Rowwise(Loss):
+    """A loss with one term per row: a class or feature axis is consumed.
+
+    Arguments with as many axes as the first carry that axis, and `terms` sees it as axis 0;
+    arguments with one axis less (labels) hold one entry per row.
+    """
+
+    axis: ClassVar[int] = 1    # where the arrays have it: 1 for classes, -1 for features
+
+    def denominator(self, *arrays):
+        return int(np.prod(self.value_shape(*arrays)))
+
+    def value_shape(self, *arrays):
+        return np.moveaxis(arrays[0], self._axis(arrays[0]), 0).shape[1:]
+
+    def walk(self, arrays, outputs):
+        """Blocks with the class or feature axis first and whole, cut along the other axes."""
+        operands = [np.moveaxis(array, self._axis(array), 0)
+                    if array.ndim == arrays[0].ndim else array for array in (*arrays, *outputs)]
+        classes, *rows = operands[0].shape
+        if 0 in rows:
+            return
+        budget, steps = BLOCK_BYTES // (operands[0].itemsize * max(classes, 1)), []
+        for size in reversed(rows):
+            steps.insert(0, max(1, min(size, budget)))
+            budget //= steps[0]
+        for start in product(*(range(0, size, step) for size, step in zip(rows, steps))):
+            where = (..., *(slice(i, i + step) for i, step in zip(start, steps)))
+            block = [operand[where] for operand in operands]
+            yield block[:len(arrays)], block[len(arrays):]
+
+    def _axis(self, array):
+        return self.axis if array.ndim > 1 else 0
+
+
+def _sum(values):
+    """The sum of a block, in a wider type where the block's own would overflow."""
+    total = float(np.sum(values))
+    return total if isfinite(total) else np.sum(values, dtype=np.longdouble)
+
+
+def _summed_to(gradient, argument):
+    """The gradient in an argument that was stretched: summed over the axes that it lacked."""
+    if gradient.shape == argument.shape:
+        return gradient
+    missing = gradient.ndim - argument.ndim
+    axes = tuple(range(missing)) + tuple(
+        axis + missing for axis, size in enumerate(argument.shape) if size == 1)
+    return gradient.sum(axis=axes).reshape(argument.shape)

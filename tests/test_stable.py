@@ -1,0 +1,71 @@
+"""The careful functions against 50-digit arithmetic, over the whole range of both types."""
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lossbook import stable
+
+POINTS = np.array([-1e4, -1e3, -745, -709, -104, -88, -37.43, -20, -1, -1e-8, -1e-300, 0,
+                   1e-300, 1e-8, 1, 20, 37.43, 88, 104, 709, 745, 1e3, 1e4])
+
+TRUTH = {
+    stable.sigmoid: lambda x: 1 / (1 + mpmath.exp(-x)),
+    stable.softplus: lambda x: mpmath.log1p(mpmath.exp(x)),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("function", TRUTH, ids=lambda function: function.__name__)
+def test_to_four_ulp_and_the_condition(function, dtype):
+    x = POINTS.astype(dtype)
+    got = function(x)
+    assert got.dtype == dtype
+    with mpmath.workdps(5000):    # exp(1e4) and 1 in one number
+        for point, value in zip(x, got):
+            truth = TRUTH[function](mpmath.mpf(float(point)))
+            ulp = float(np.spacing(dtype(float(truth))))
+            tail = max(1.0, -float(point))    # exp(-x) turns an ulp of x into |x| ulp
+            assert abs(float(mpmath.mpf(float(value)) - truth)) <= 4 * ulp * tail, point
+
+
+@given(st.floats(-800, 800))
+def test_identities(x):
+    x = np.array(x)
+    assert stable.sigmoid(x) + stable.sigmoid(-x) == pytest.approx(1, abs=3e-16)
+    assert stable.softplus(x) - stable.softplus(-x) == pytest.approx(float(x), abs=1e-12)
+    step = 1e-6
+    slope = (stable.softplus(x + step) - stable.softplus(x - step)) / (2 * step)
+    assert slope == pytest.approx(float(stable.sigmoid(x)), abs=1e-6)
+
+
+def test_nan_and_infinity():
+    assert np.isnan(stable.sigmoid(np.array(np.nan)))
+    np.testing.assert_array_equal(stable.sigmoid(np.array([-np.inf, np.inf])), [0, 1])
+    np.testing.assert_array_equal(stable.softplus(np.array([-np.inf, np.inf])), [0, np.inf])
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(
+            stable.logsumexp(np.array([[-np.inf, -np.inf], [np.inf, 0.0], [np.nan, 0.0]]), axis=1),
+            [-np.inf, np.inf, np.nan])
+
+
+def test_logsumexp_and_log_softmax():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4, 5, 6)) * 10
+    for axis in range(-3, 3):
+        plain = np.log(np.exp(x).sum(axis=axis))
+        np.testing.assert_allclose(stable.logsumexp(x, axis=axis), plain, rtol=1e-13)
+        p = np.exp(stable.log_softmax(x, axis=axis))
+        np.testing.assert_allclose(p.sum(axis=axis), 1, rtol=1e-13)
+    shifted = stable.logsumexp(x + 1e4, axis=1)    # where exp alone overflows
+    np.testing.assert_allclose(shifted, stable.logsumexp(x, axis=1) + 1e4, rtol=1e-14)
+    np.testing.assert_allclose(stable.logsumexp(x - 1e4, axis=1), stable.logsumexp(x, axis=1) - 1e4,
+                               rtol=1e-14)
+    assert stable.logsumexp(np.float32([1e8, 1e8])).dtype == np.float32
+
+
+def test_xlogy():
+    x, y = np.array([0.0, 0.0, 2.0, 1.0]), np.array([0.0, np.inf, 3.0, 0.0])
+    np.testing.assert_array_equal(stable.xlogy(x, y), [0, 0, 2 * np.log(3), -np.inf])
