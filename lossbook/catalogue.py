@@ -17,8 +17,8 @@ class Row:
     denominator: str           # of reduction="mean"
     minimiser: str             # the best constant prediction
     properties: str
-    origin: str                # key in book/references.bib
-    page: str | None           # from the root of the repository, without suffix; None: to be written
+    origin: str                # "Huber (1964)" stands under huber1964 in book/references.bib
+    page: str | None           # from the root, without suffix; None: to be written
 
 
 _ANY = "any shape `(*)`, float32 or float64, any real number"
@@ -29,19 +29,19 @@ CATALOGUE = {
         title="L1 loss", task="regression", torch="L1Loss", functional="l1_loss",
         input=_ANY, target=_SAME, unit="that of the data", denominator="number of elements",
         minimiser="median of the targets", properties="convex; a corner at 0",
-        origin="laplace1774", page=None,
+        origin="Laplace (1774)", page=None,
     ),
     "MSELoss": Row(
         title="Mean squared error", task="regression", torch="MSELoss", functional="mse_loss",
         input=_ANY, target=_SAME, unit="that of the data, squared",
         denominator="number of elements", minimiser="mean of the targets",
-        properties="convex; smooth", origin="legendre1805", page=None,
+        properties="convex; smooth", origin="Legendre (1805)", page=None,
     ),
     "RMSELoss": Row(
         title="Root mean squared error", task="regression", torch=None, functional=None,
         input=_ANY, target=_SAME, unit="that of the data",
         denominator="number of elements, inside the root", minimiser="mean of the targets",
-        properties="convex; a corner at a perfect fit", origin="pearson1894", page=None,
+        properties="convex; a corner at a perfect fit", origin="Pearson (1894)", page=None,
     ),
     "HuberLoss": Row(
         title="Huber loss", task="regression with outliers", torch="HuberLoss",
@@ -49,7 +49,7 @@ CATALOGUE = {
         denominator="number of elements",
         minimiser="between median (small delta) and mean (large delta)",
         properties="convex; gradient continuous, at most delta in size",
-        origin="huber1964", page="book/regression/huber_loss",
+        origin="Huber (1964)", page="book/regression/huber_loss",
     ),
     "SmoothL1Loss": Row(
         title="Smooth L1 loss", task="regression with outliers", torch="SmoothL1Loss",
@@ -57,6 +57,6 @@ CATALOGUE = {
         denominator="number of elements",
         minimiser="between median (small beta) and mean (large beta)",
         properties="convex; gradient continuous, at most 1 in size",
-        origin="girshick2015", page=None,
+        origin="Girshick (2015)", page=None,
     ),
 }

@@ -61,7 +61,8 @@ def real(name, value):
     if array.dtype.kind in "iu":
         return array.astype(np.float64)
     if array.dtype.type not in (np.float32, np.float64):
-        refuse(name, "real numbers (float32, float64 or integers)", f"dtype {array.dtype}", TypeError)
+        refuse(name, "real numbers (float32, float64 or integers)", f"dtype {array.dtype}",
+               TypeError)
     return array
 
 

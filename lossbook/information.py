@@ -41,7 +41,7 @@ def cross_entropy(p, q, *, axis=-1, base=None):
     1.6788
     """
     p, q = _distributions(p, q, axis)
-    return -_scale(base) * xlogy(p, q).sum(axis=axis) + 0.0    # + 0.0 turns -0.0 into 0.0
+    return 0.0 - xlogy(p, q, log=_log(base)).sum(axis=axis)    # 0.0 - 0.0 is not -0.0
 
 
 def kl_divergence(p, q, *, axis=-1, base=None):
@@ -60,17 +60,17 @@ def kl_divergence(p, q, *, axis=-1, base=None):
     """
     p, q = _distributions(p, q, axis)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return _scale(base) * xlogy(p, p / q).sum(axis=axis)
+        return xlogy(p, p / q, log=_log(base)).sum(axis=axis)
 
 
-def _scale(base):
-    """Nats to the wanted unit."""
+def _log(base):
+    """The logarithm to a base; that to base 2 is exact for powers of 2."""
     if base is None:
-        return 1.0
+        return np.log
     base = checks.positive("base", base)
     if base == 1:
         checks.refuse("base", "a base other than 1", base)
-    return 1 / float(np.log(base))
+    return np.log2 if base == 2 else lambda x: np.log(x) / float(np.log(base))
 
 
 def _distributions(p, q, axis):

@@ -194,7 +194,7 @@ class SmoothL1Loss(Elementwise):
         the L1 loss.
 
     The mean divides by the number of elements. The gradient is error / beta clipped to [−1, 1];
-    the curvature is 1 / beta up to beta and 0 beyond.
+    the curvature is 1 / beta below beta and 0 from there on.
 
     Raises ``ValueError`` for unequal shapes and a beta that is negative or not finite,
     ``TypeError`` for data that are not real numbers.
@@ -211,7 +211,7 @@ class SmoothL1Loss(Elementwise):
         slope = np.clip(error / self.beta, -1, 1) if self.beta else np.sign(error)
         yield slope * (error - slope * (self.beta / 2))
         yield slope
-        yield (np.abs(error) <= self.beta) / self.beta if self.beta else 0.0
+        yield (np.abs(error) < self.beta) / self.beta if self.beta else 0.0
 
     def fused(self, input, target, scale, gradient):
         if not self.beta:

@@ -16,6 +16,8 @@ def test_textbook_values():
     assert entropy([0.5, 0.5]) == pytest.approx(np.log(2), rel=1e-15)
     assert entropy(np.full(6, 1 / 6)) == pytest.approx(np.log(6), rel=1e-15)
     assert entropy([0.5, 0.5], base=2) == 1
+    assert entropy([0.5, 0.25, 0.125, 0.125], base=2) == 1.75
+    assert entropy(np.full(10, 0.1), base=10) == pytest.approx(1, rel=1e-15)
     assert entropy(np.full(6, 1 / 6), base=2) == pytest.approx(np.log2(6), rel=1e-15)
     assert kl_divergence(P, Q) == pytest.approx(0.6490996164255214, rel=1e-14)
     assert kl_divergence(Q, P) == pytest.approx(0.5544048931099765, rel=1e-14)

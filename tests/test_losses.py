@@ -307,7 +307,7 @@ def test_arguments_by_name(case):
     with pytest.raises(TypeError, match="too many positional arguments"):
         case.loss()(x, y, y)
     with pytest.raises(TypeError, match="unexpected keyword argument 'taget'"):
-        case.loss()(x, taget=y)
+        case.loss()(x, y, taget=y)
 
 
 @each_case

@@ -1,0 +1,54 @@
+"""Figures of one look, the same to the byte on every run.
+
+A figure is an SVG with a transparent ground, so that it suits a light and a dark page, and with
+coordinates rounded to hundredths of a point, so that nbval can compare it with the stored one.
+"""
+
+import io
+import re
+
+import matplotlib
+import matplotlib.pyplot as plt
+from IPython.display import SVG
+
+# Blue is the loss, orange its gradient, green the target, on every page. Lines differ in style too,
+# for those who do not see the colours. The dark page turns lightness round and keeps the hue.
+COLOURS = {"loss": "#1b5faa", "gradient": "#b8500f", "target": "#23783f", "other": "#8a3f9e",
+           "muted": "#6b6b6b"}
+
+_STYLE = {
+    "figure.figsize": (6.4, 3.4), "figure.constrained_layout.use": True,
+    "font.size": 11, "axes.titlesize": 11, "axes.labelsize": 11, "legend.fontsize": 10,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#444444",
+    "axes.grid": True, "grid.color": "#cccccc", "grid.linewidth": 0.6, "legend.frameon": False,
+    "lines.linewidth": 2.0,
+    "svg.hashsalt": "lossbook", "svg.fonttype": "path", "savefig.transparent": True,
+}
+
+
+def axes(columns=1, **options):
+    """A figure's axes in the style of the book: one, or an array of `columns` side by side.
+
+    options : passed to ``matplotlib.pyplot.subplots``
+    """
+    matplotlib.use("agg")    # nothing opens a window, here or on a server
+    with matplotlib.rc_context(_STYLE):
+        if columns > 1:
+            options.setdefault("figsize", (3.6 * columns, 3.2))
+        return plt.subplots(1, columns, **options)[1]
+
+
+def show(axes):
+    """The figure to which the axes belong, as an SVG to display; the figure is closed."""
+    figure = getattr(axes, "flat", [axes])[0].figure
+    with matplotlib.rc_context(_STYLE), io.StringIO() as file:
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+        drawing = file.getvalue()
+    plt.close(figure)
+    return SVG(_rounded(drawing))
+
+
+def _rounded(drawing):
+    """Coordinates to two decimals: the rest differs between processors."""
+    drawing = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", drawing)
+    return drawing.replace("-0.00", "0.00")

@@ -1,0 +1,13 @@
+"""The second witness: each loss as one SymPy formula, from which everything else is derived.
+
+`language` holds the words (`sigmoid`, `grad`, `prove`, the printers), `formulas` one `Formula` per
+loss. Nothing here imports a loss of `lossbook`: where two witnesses share code, that they agree
+proves less.
+"""
+
+from .formulas import FORMULAS, Formula
+from .language import (NotProved, grad, prove, relu, sigmoid, softplus, step, to_js, to_mpmath,
+                       to_numpy, to_torch)
+
+__all__ = ["FORMULAS", "Formula", "NotProved", "grad", "prove", "relu", "sigmoid", "softplus",
+           "step", "to_js", "to_mpmath", "to_numpy", "to_torch"]

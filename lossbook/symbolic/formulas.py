@@ -1,0 +1,328 @@
+"""One formula per loss: its value, typed once, and the gradient that SymPy derives from it.
+
+`FORMULAS` maps the name of a loss class, as torch spells it, to its `Formula`. A formula also
+carries the gradient and the curvature as textbooks print them. These are typed, hence not trusted:
+`Formula.prove` holds them against the derivatives.
+
+The symbols are those of the book: input x, target y, threshold δ or β, and for sums over the
+elements of a whole array x₁ ... x_N the free index k.
+"""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import mpmath
+import numpy as np
+import sympy as sp
+
+from .language import exactly, fifty_digits, grad, mpmath_code, prove
+
+__all__ = ["FORMULAS", "Formula"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Formula:
+    """What a loss is, as mathematics.
+
+    arguments : dict
+        The names of the call's arguments and their symbols: {"input": x, "target": y}.
+    value : expression
+        The loss of one element, of one row, or of the whole array.
+    predictions : tuple of str
+        The arguments with a gradient.
+    textbook, curvature : tuple of expressions
+        First and second derivative in each prediction, as textbooks print them.
+    options : dict
+        The names of numeric options and their symbols: {"delta": delta}.
+    special : dict
+        Settings of an option, (name, setting), for which another `Formula` holds.
+    index : (k, first, last), for a formula with sums
+        The free index, and the range it runs through. Its arguments are then indexed: x[k].
+    axis : int or None
+        The axis along which the index runs; None: through the whole array, flattened.
+    signs : tuple of expressions
+        What must be told positive, zero and negative to prove the derivatives (see `prove`).
+    corners : tuple of (slope, condition)
+        Which slope the library gives where there is no derivative, if SymPy gives another.
+
+    >>> huber = FORMULAS["HuberLoss"]
+    >>> huber.gradient
+    (Piecewise((x - y, delta >= Abs(x - y)), (delta*sign(x - y), True)),)
+    """
+
+    arguments: Mapping
+    value: sp.Expr
+    textbook: tuple
+    curvature: tuple | None = None
+    predictions: tuple = ("input",)
+    options: Mapping = field(default_factory=dict)
+    special: Mapping = field(default_factory=dict)
+    index: tuple | None = None
+    axis: int | None = None
+    signs: tuple = ()
+    corners: tuple = ()
+
+    @property
+    def wrt(self):
+        """The symbols of the predictions: x, or x[k] where the argument is indexed.
+
+        >>> FORMULAS["RMSELoss"].wrt
+        (x[k],)
+        """
+        symbols = (self.arguments[name] for name in self.predictions)
+        return tuple(s[self.index[0]] if isinstance(s, sp.IndexedBase) else s for s in symbols)
+
+    @functools.cached_property
+    def gradient(self):
+        """The derivative in each prediction. It is never typed: SymPy derives it from `value`.
+
+        >>> FORMULAS["MSELoss"].gradient
+        (2*x - 2*y,)
+        """
+        return tuple(grad(self.value, symbol) for symbol in self.wrt)
+
+    @functools.cached_property
+    def second(self):
+        """The second derivative in each prediction, derived likewise.
+
+        >>> FORMULAS["MSELoss"].second
+        (2,)
+        """
+        return tuple(grad(slope, symbol) for slope, symbol in zip(self.gradient, self.wrt))
+
+    def prove(self):
+        """Prove the textbook derivatives; return them as equations, to show.
+
+        Raises `NotProved` if a textbook form is not the derivative that SymPy finds.
+
+        >>> for equation in FORMULAS["MSELoss"].prove(): print(equation)
+        Eq(Derivative(ell(x, y), x), 2*x - 2*y)
+        Eq(Derivative(ell(x, y), (x, 2)), 2)
+        """
+        claims = [(self.gradient, self.textbook, 1)]
+        if self.curvature is not None:
+            claims.append((self.second, self.curvature, 2))
+
+        name = sp.Function("ell")(*self._symbols)
+        equations = []
+        for derived, claimed, order in claims:
+            for symbol, left, right in zip(self.wrt, derived, claimed, strict=True):
+                prove(left, right, *self.signs)
+                derivative = sp.Derivative(name, (symbol, order))
+                equations.append(sp.Eq(derivative, right, evaluate=False))
+        return equations
+
+    @property
+    def _symbols(self):
+        """The argument symbols, indexed by k where they are indexed."""
+        return [s[self.index[0]] if isinstance(s, sp.IndexedBase) else s
+                for s in self.arguments.values()]
+
+    # ------------------------------------------------------------------ 50-digit evaluation
+
+    def evaluate(self, arrays, options=None):
+        """The loss of each element (or row) and its gradients, right to 50 digits.
+
+        arrays : one for each argument
+            Floats stand for exactly the number they store.
+        options : dict
+            A number for each option of the formula. Options it does not know are ignored.
+
+        Returns (values, gradients): an object array of mpmath numbers, and a tuple of such arrays,
+        one for each prediction. Nothing is reduced. This is the reference of the accuracy tests.
+
+        >>> values, (slopes,) = FORMULAS["MSELoss"].evaluate([[1.5, 2.0], [1.0, 4.0]])
+        >>> print(values.astype(float), slopes.astype(float))
+        [0.25 4.  ] [ 1. -4.]
+        """
+        options = dict(options or {})
+        for (name, setting), formula in self.special.items():
+            if name in options and np.ndim(options[name]) == 0 and options[name] == setting:
+                return formula.evaluate(arrays, options)
+
+        missing = [name for name in self.options if name not in options]
+        if missing:
+            raise ValueError(f"options: expected a number for {', '.join(missing)}")
+        if len(arrays) != len(self.arguments):
+            raise ValueError(f"arrays: expected {len(self.arguments)} "
+                             f"({', '.join(self.arguments)}), got {len(arrays)}")
+        numbers = [options[name] for name in self.options]
+        by_shape = self._evaluate_elements if self.index is None else self._evaluate_rows
+        return by_shape([np.asarray(a) for a in arrays], numbers)
+
+    def _evaluate_elements(self, arrays, numbers):
+        shape = np.broadcast_shapes(*(a.shape for a in arrays))
+        columns = [np.broadcast_to(a, shape).ravel() for a in (*arrays, *numbers)]
+        results = [fifty_digits(lambda: self._code(*map(exactly, element)))
+                   for element in zip(*columns)]
+        values, *slopes = _object_arrays(results, 1 + len(self.predictions), shape)
+        given = dict(zip(self.arguments, arrays))
+        return values, tuple(_sum_back(s, given[name].shape)
+                             for s, name in zip(slopes, self.predictions))
+
+    def _evaluate_rows(self, arrays, numbers):
+        indexed = [isinstance(s, sp.IndexedBase) for s in self.arguments.values()]
+        shape = arrays[0].shape
+        if self.axis is None:
+            arrays = [a.reshape(1, -1) for a in arrays]
+            rows = ()
+        else:
+            arrays = [np.moveaxis(a, self.axis, -1) if i else a for a, i in zip(arrays, indexed)]
+            moved = arrays[0].shape
+            rows = moved[:-1]
+            arrays = [a.reshape(-1, moved[-1]) if i else a.ravel() for a, i in zip(arrays, indexed)]
+
+        results = [self._evaluate_row(row, numbers) for row in zip(*arrays)]
+        values = _object_arrays([(value,) for value, _ in results], 1, rows)[0]
+        slopes = []
+        for i in range(len(self.predictions)):
+            flat = [(slope[i],) for _, row_slopes in results for slope in row_slopes]
+            if self.axis is None:
+                slopes.append(_object_arrays(flat, 1, shape)[0])
+            else:
+                slopes.append(np.moveaxis(_object_arrays(flat, 1, moved)[0], -1, self.axis))
+        return values, tuple(slopes)
+
+    def _evaluate_row(self, row, numbers):
+        """The value of one row, and for each k the slopes in the predictions' k-th entries."""
+        _, first, _ = self.index
+        sums, rest = self._row_code
+        size = max(np.size(a) for a in row)
+        # Python counts from 0, the formula from `first`: so many entries are put in front.
+        numbers = [[None] * first + [exactly(e) for e in a] if np.ndim(a) else
+                   int(a) if np.issubdtype(a.dtype, np.integer) else exactly(a) for a in row] \
+            + [exactly(a) for a in numbers]
+
+        def compute():
+            shared = sums(size, *numbers)
+            results = [rest(size, k, *shared, *numbers) for k in range(first, first + size)]
+            return results[0][:1] + tuple(slope for _, *slopes in results for slope in slopes)
+
+        value, *slopes = fifty_digits(compute)
+        width = len(self.predictions)
+        return value, [slopes[i:i + width] for i in range(0, len(slopes), width)]
+
+    @functools.cached_property
+    def _expressions(self):
+        slopes = [sp.Piecewise(*self.corners, (slope, True)) for slope in self.gradient]
+        return sp.Tuple(self.value, *slopes)
+
+    @functools.cached_property
+    def _code(self):
+        return mpmath_code([*self.arguments.values(), *self.options.values()], self._expressions)
+
+    @functools.cached_property
+    def _row_code(self):
+        """Two functions: the sums that do not depend on k, done once, and the rest, for each k."""
+        k, first, last = self.index
+        size = sp.Symbol("size", integer=True)
+        expressions = self._expressions.subs(last, size + first - 1)
+        sums = sorted((s for s in expressions.atoms(sp.Sum) if k not in s.free_symbols), key=str)
+        names = sp.symbols(f"sum:{len(sums)}")
+        given = [*self.arguments.values(), *self.options.values()]
+        rest = expressions.xreplace(dict(zip(sums, names)))
+        return (mpmath_code([size, *given], sp.Tuple(*sums)),
+                mpmath_code([size, k, *names, *given], rest))
+
+
+def _object_arrays(rows, width, shape):
+    """The columns of `rows`, each an array of objects with the given shape."""
+    columns = []
+    for column in range(width):
+        array = np.empty(len(rows), dtype=object)
+        array[:] = [row[column] for row in rows]
+        columns.append(array.reshape(shape))
+    return columns
+
+
+def _sum_back(slopes, shape):
+    """The gradient in an argument that was broadcast: the sum over what it was stretched to."""
+    if slopes.shape == shape:
+        return slopes
+    lead = slopes.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1)
+    with mpmath.workdps(50):
+        return np.asarray(slopes.sum(axis=axes), dtype=object).reshape(shape)
+
+
+# ----------------------------------------------------------------------------------- the formulas
+
+x, y = sp.symbols("x y", real=True)
+delta, beta = sp.symbols("delta beta", positive=True)
+p = sp.Symbol("p", nonnegative=True)                   # a probability, as a target
+i, k, N = sp.symbols("i k N", integer=True, positive=True)
+xs, ys = sp.IndexedBase("x", real=True), sp.IndexedBase("y", real=True)
+
+error = x - y
+both = {"input": x, "target": y}
+
+l1 = Formula(
+    arguments=both,
+    value=abs(error),
+    textbook=(sp.sign(error),),                        # 0 at a perfect fit, as in torch
+    curvature=(sp.S(0),),
+)
+
+mse = Formula(
+    arguments=both,
+    value=error**2,
+    textbook=(2*error,),
+    curvature=(sp.S(2),),
+)
+
+rmse_value = sp.sqrt(sp.Sum((xs[i] - ys[i])**2, (i, 1, N)) / N)
+rmse_slope = (xs[k] - ys[k]) / (N*rmse_value)
+
+rmse = Formula(
+    arguments={"input": xs, "target": ys},
+    value=rmse_value,
+    textbook=(rmse_slope,),
+    curvature=((1/N - rmse_slope**2) / rmse_value,),
+    index=(k, 1, N),
+    corners=((0, sp.Eq(rmse_value, 0)),),              # our choice; torch's sqrt gives 0/0 = nan
+)
+
+huber = Formula(
+    arguments=both,
+    options={"delta": delta},
+    value=sp.Piecewise((error**2 / 2, abs(error) <= delta), (delta*(abs(error) - delta/2), True)),
+    textbook=(sp.Max(-delta, sp.Min(error, delta)),),  # the error, clipped
+    curvature=(sp.Piecewise((1, abs(error) <= delta), (0, True)),),
+    signs=(error, abs(error) - delta),
+)
+
+smooth_l1 = Formula(
+    arguments=both,
+    options={"beta": beta},
+    value=sp.Piecewise((error**2 / (2*beta), abs(error) < beta), (abs(error) - beta/2, True)),
+    textbook=(sp.Max(-1, sp.Min(error / beta, 1)),),
+    curvature=(sp.Piecewise((1/beta, abs(error) < beta), (0, True)),),
+    signs=(error, abs(error) - beta),
+    special={("beta", 0): l1},
+)
+
+kl_div_log_target = Formula(
+    arguments=both,                                    # x = log q and y = log p
+    value=sp.exp(y) * (y - x),
+    textbook=(-sp.exp(y),),
+    curvature=(sp.S(0),),
+)
+
+kl_div = Formula(
+    arguments={"input": x, "target": p},               # x = log q
+    value=sp.Piecewise((p * (sp.log(p) - x), p > 0), (0, True)),
+    textbook=(-p,),
+    curvature=(sp.S(0),),
+    signs=(p,),
+    special={("log_target", True): kl_div_log_target},
+)
+
+FORMULAS = {
+    "L1Loss": l1,
+    "MSELoss": mse,
+    "RMSELoss": rmse,
+    "HuberLoss": huber,
+    "SmoothL1Loss": smooth_l1,
+    "KLDivLoss": kl_div,
+}

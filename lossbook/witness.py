@@ -1,0 +1,308 @@
+"""Three independent witnesses for one number: readable NumPy, a SymPy derivation, torch autograd.
+
+`three_witnesses` calls a loss of this package, the formula of `lossbook.symbolic` and the twin in
+`torch.nn` on the same arrays; `agree` compares results that you computed yourself. Both return a
+table to show and raise `Disagreement` if a witness stands apart. The pages of the book are full of
+these calls, so a page on which a number is wrong cannot be built.
+
+This module needs SymPy and torch; ``import lossbook`` does not load it.
+"""
+
+import dataclasses
+import html
+import inspect
+from itertools import combinations
+
+import mpmath
+import numpy as np
+import torch
+
+from lossbook.symbolic import FORMULAS
+
+__all__ = ["agree", "three_witnesses", "Agreement", "Disagreement"]
+
+
+class Disagreement(AssertionError):
+    """Two witnesses give different numbers; the message says which, where and by how much."""
+
+
+# ------------------------------------------------------------------------------ comparing results
+
+def agree(what, *, rtol=1e-12, atol=0.0, **witnesses):
+    """Compare the results of two or more witnesses, each given by name.
+
+    what : str
+        What is compared, for the table and for the error.
+    rtol, atol : float
+        Two numbers a, b agree if |a - b| ≤ atol + rtol · max(|a|, |b|). nan agrees with nan, and
+        an infinity with itself.
+    witnesses : numbers or arrays of one shape
+        NumPy arrays, torch tensors, mpmath or SymPy numbers, lists. They are compared as float64.
+
+    Returns an `Agreement`, which shows as a table; raises `Disagreement`.
+
+    >>> agree("log 4", by_hand=2 * np.log(2), numpy=np.log(4))
+             by_hand  numpy
+    log 4    1.38629  1.38629
+    agree to 1e-12
+    >>> agree("log 4", by_hand=2 * np.log(2), table=1.386, torch=torch.log(torch.tensor(4.0)),
+    ...       rtol=1e-6)
+    Traceback (most recent call last):
+        ...
+    lossbook.witness.Disagreement: log 4: table gives 1.386, by_hand gives 1.38629, a difference \
+of 0.000294361 (torch agrees with by_hand)
+    """
+    if len(witnesses) < 2:
+        raise ValueError(f"witnesses: expected two or more, got {len(witnesses)}")
+    results = {name: _as_float64(result) for name, result in witnesses.items()}
+    _compare(what, results, rtol, atol)
+    return Agreement("", [(what, results)], rtol, atol)
+
+
+def _as_float64(result):
+    """Any witness's result as a float64 array."""
+    if isinstance(result, torch.Tensor):
+        result = result.detach().cpu()
+        result = (result.double() if result.is_floating_point() else result).numpy()
+    array = np.asarray(result)
+    if array.dtype == object:                 # mpmath and SymPy numbers
+        array = np.array([float(number) for number in array.flat]).reshape(array.shape)
+    if not np.can_cast(array.dtype, np.float64, casting="same_kind"):
+        raise TypeError(f"witnesses: expected real numbers, got {array.dtype}")
+    return array.astype(np.float64)
+
+
+def _compare(what, results, rtol, atol):
+    """Raise `Disagreement` at the first entry on which not all of `results` agree."""
+    shapes = {name: array.shape for name, array in results.items()}
+    if len(set(shapes.values())) > 1:
+        given = ", ".join(f"{name} has shape {shape}" for name, shape in shapes.items())
+        raise Disagreement(f"{what}: {given}")
+    (shape,) = set(shapes.values())
+    if 0 in shape:
+        raise ValueError(f"{what}: nothing to compare, all witnesses are empty")
+
+    close = {pair: _close(results[pair[0]], results[pair[1]], rtol, atol)
+             for pair in combinations(results, 2)}
+    apart = np.argwhere(~np.logical_and.reduce(list(close.values())))
+    if len(apart):
+        index = tuple(map(int, apart[0]))
+        numbers = {name: float(array[index]) for name, array in results.items()}
+        agreeing = [pair for pair, yes in close.items() if yes[index]]
+        raise Disagreement(f"{what}{_place(index)}: {_testimony(numbers, agreeing)}")
+
+
+def _close(a, b, rtol, atol):
+    """Entry by entry, whether two arrays agree."""
+    with np.errstate(invalid="ignore"):       # inf - inf; equal infinities are caught by a == b
+        near = abs(a - b) <= atol + rtol * np.maximum(abs(a), abs(b))
+    return (a == b) | (near & np.isfinite(a) & np.isfinite(b)) | (np.isnan(a) & np.isnan(b))
+
+
+def _place(index):
+    if not index:
+        return ""
+    return f" at index {index[0] if len(index) == 1 else index}"
+
+
+def _testimony(numbers, agreeing):
+    """Who says what; of three witnesses, who stands alone is named first."""
+    names = list(numbers)
+    if len(names) == 3 and len(agreeing) == 1:
+        pair, = agreeing
+        alone, = set(names) - set(pair)
+        return f"{_against(alone, pair[0], numbers)} ({pair[1]} agrees with {pair[0]})"
+
+    first, second = next(pair for pair in combinations(names, 2) if pair not in agreeing)
+    others = "".join(f", {name} gives {numbers[name]!r}" for name in names
+                     if name not in (first, second))
+    return _against(first, second, numbers) + (f" ({others[2:]})" if others else "")
+
+
+def _against(first, second, numbers):
+    """What two witnesses give, in 6 digits if these tell the numbers apart, and the difference."""
+    a, b = numbers[first], numbers[second]
+    text_a, text_b = _show(a), _show(b)
+    if text_a == text_b:
+        text_a, text_b = repr(a), repr(b)
+    text = f"{first} gives {text_a}, {second} gives {text_b}"
+    return text + (f", a difference of {_show(abs(a - b))}" if np.isfinite(a - b) else "")
+
+
+# ----------------------------------------------------------------------------------- the table
+
+class Agreement:
+    """A table of results that agree: one row for each quantity, one column for each witness.
+
+    It shows the tolerance that held and fewer digits than that, so nothing that could differ
+    between two machines: a page which shows it can be compared with its stored output.
+
+    >>> print(agree("1/3", numpy=np.divide(1, 3), torch=torch.tensor(1.0) / 3, rtol=1e-6))
+           numpy    torch
+    1/3    0.33333  0.33333
+    agree to 1e-6
+    """
+
+    def __init__(self, title, rows, rtol, atol=0.0):
+        self.title, self.rows, self.rtol, self.atol = title, rows, rtol, atol
+
+    @property
+    def verdict(self):
+        near = f", near 0 to {self.atol:g}" if self.atol else ""
+        return f"agree to {self.rtol:g}{near}".replace("e-0", "e-")
+
+    def _cells(self):
+        head = [self.title, *self.rows[0][1]]
+        return [head] + [[label, *map(self._cell, results.values())]
+                         for label, results in self.rows]
+
+    def _cell(self, array, longest=3):
+        """A number, or the first few of an array; what is too small to be compared shows as 0."""
+        finite = np.abs(array[np.isfinite(array)])
+        nothing = max(self.atol, self.rtol * finite.max(initial=0.0))
+        held = round(-np.log10(self.rtol)) if self.rtol else 12
+        parts = ["0" if abs(number) <= nothing else _show(number, min(held, 12))
+                 for number in array.flat[:longest]]
+        if array.ndim == 0:
+            return parts[0]
+        return "[" + ", ".join(parts) + (", …]" if array.size > longest else "]")
+
+    def __repr__(self):
+        cells = self._cells()
+        widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+        widths[0] += 2
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
+        return "\n".join([*lines, self.verdict])
+
+    def _repr_html_(self):
+        head, *body = [[html.escape(cell) for cell in row] for row in self._cells()]
+        columns = "".join(f'<th scope="col">{cell}</th>' if cell else "<td></td>" for cell in head)
+        rows = "\n".join(f'<tr><th scope="row">{label}</th>'
+                         + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+                         for label, *cells in body)
+        return (f'<table class="lb-witnesses">\n<caption>{html.escape(self.verdict)}</caption>\n'
+                f"<thead>\n<tr>{columns}</tr>\n</thead>\n<tbody>\n{rows}\n</tbody>\n</table>")
+
+
+def _show(number, held=12):
+    """A number of which `held` digits can be trusted, in at most 6 digits.
+
+    It is first rounded to those it can be trusted in, which takes the noise behind them away, so
+    that the second rounding decides every tie alike on every machine.
+    """
+    trusted = float(f"{number:.{held}g}") + 0.0        # + 0.0: zero has no sign
+    return f"{trusted:.{max(min(held - 1, 6), 1)}g}"
+
+
+# ------------------------------------------------------------------------------ the three witnesses
+
+def _rmse(input, target):
+    return torch.sqrt(torch.nn.functional.mse_loss(input, target))
+
+
+# Losses that torch does not have, composed of what it has: options to a function of tensors.
+COMPOSED = {"RMSELoss": lambda **options: _rmse}
+
+
+def three_witnesses(loss, *arrays, rtol=None, atol=None):
+    """Compute a loss and its gradients three times, compare, and show the numbers side by side.
+
+    loss : a loss of this package
+        For instance ``HuberLoss(delta=2.0, reduction="sum")``. A subclass that has no formula and
+        no torch twin of its own is compared with those of the loss it is derived from.
+    arrays : array_like
+        The arguments of the call.
+    rtol : float
+        How close is close; 1e-12, or 1e-5 if the loss computes in float32.
+    atol : float
+        How close is close to 0; `rtol` times the largest number of the row, unless given.
+
+    - NumPy: ``loss(*arrays)`` and ``loss.grad(*arrays)``.
+    - SymPy: value and derived gradient of the formula, in 50-digit arithmetic, then reduced.
+    - torch: the twin's forward pass on the same numbers, and ``backward()``.
+
+    Returns an `Agreement`; raises `Disagreement`. With ``reduction="none"`` the gradient is that of
+    the sum.
+
+    >>> from lossbook import HuberLoss
+    >>> three_witnesses(HuberLoss(delta=1.0), [0.5, 3.0], [0.0, 0.0])
+    HuberLoss            NumPy        SymPy        torch
+    value                1.3125       1.3125       1.3125
+    gradient in input    [0.25, 0.5]  [0.25, 0.5]  [0.25, 0.5]
+    agree to 1e-12
+    """
+    name = _known_name(loss)
+    title = type(loss).__name__
+    options = {f.name: getattr(loss, f.name) for f in dataclasses.fields(loss)}
+
+    value = loss(*arrays)
+    if rtol is None:
+        rtol = 1e-5 if np.asarray(value).dtype == np.float32 else 1e-12
+    testimony = {
+        "lossbook": (value, _as_tuple(loss.grad(*arrays))),
+        "SymPy": _sympy_witness(FORMULAS[name], options, arrays),
+        "torch": _torch_witness(name, FORMULAS[name], options, arrays),
+    }
+
+    labels = ["value", *(f"gradient in {prediction}" for prediction in loss.predictions)]
+    rows = []
+    for i, label in enumerate(labels):
+        results = {witness: _as_float64(value if i == 0 else gradients[i - 1])
+                   for witness, (value, gradients) in testimony.items()}
+        finite = np.abs(results["SymPy"][np.isfinite(results["SymPy"])])
+        near = rtol * finite.max(initial=0.0) if atol is None else atol
+        _compare(f"{title}, {label}", results, rtol, near)
+        rows.append((label, {"NumPy": results["lossbook"], "SymPy": results["SymPy"],
+                             "torch": results["torch"]}))
+    return Agreement(title, rows, rtol, atol or 0.0)
+
+
+def _as_tuple(gradients):
+    return gradients if isinstance(gradients, tuple) else (gradients,)
+
+
+def _known_name(loss):
+    """The name under which formula and torch twin are found: the class's own, or an ancestor's."""
+    names = [cls.__name__ for cls in type(loss).__mro__]
+    for name in names:
+        if name in FORMULAS:
+            return name
+    raise LookupError(f"{names[0]} has no formula in lossbook.symbolic, nor has a class it is "
+                      f"derived from; those that have one: {', '.join(FORMULAS)}")
+
+
+def _sympy_witness(formula, options, arrays):
+    values, gradients = formula.evaluate(arrays, options)
+    reduction = options.get("reduction", "mean")
+    if formula.index is not None and formula.axis is None:
+        return values, gradients              # a loss of the whole array is reduced already
+    if reduction == "none":
+        return values, gradients
+    rows = {"mean": values.size, "sum": 1, "batchmean": len(values) if values.ndim else 1}
+    with mpmath.workdps(50):
+        count = mpmath.mpf(rows[reduction])
+        return mpmath.fsum(values.flat) / count, tuple(g / count for g in gradients)
+
+
+def _torch_witness(name, formula, options, arrays):
+    twin = _torch_twin(name, options)
+    tensors = {}
+    for (argument, symbol), array in zip(formula.arguments.items(), arrays, strict=True):
+        array = np.array(array)               # a copy in C order: torch knows no negative strides
+        labels = getattr(symbol, "is_integer", False)
+        if array.dtype.kind != "f" and not labels:
+            array = array.astype(np.float64)  # as the losses of this package do
+        tensors[argument] = torch.tensor(array, requires_grad=argument in formula.predictions)
+    value = twin(*tensors.values())
+    value.sum().backward()
+    return value, tuple(tensors[prediction].grad for prediction in formula.predictions)
+
+
+def _torch_twin(name, options):
+    """The loss of torch with the same name and the same options."""
+    if name in COMPOSED:
+        return COMPOSED[name](**options)
+    twin = getattr(torch.nn, name)
+    known = inspect.signature(twin).parameters
+    return twin(**{option: torch.as_tensor(setting) if isinstance(setting, np.ndarray) else setting
+                   for option, setting in options.items() if option in known})

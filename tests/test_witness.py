@@ -1,0 +1,297 @@
+"""The witnesses agree on right losses, and say clearly who is wrong on wrong ones."""
+
+import subprocess
+import sys
+from typing import ClassVar
+
+import mpmath
+import numpy as np
+import pytest
+import sympy as sp
+import torch
+
+import lossbook
+from lossbook import HuberLoss, L1Loss, MSELoss, RMSELoss, SmoothL1Loss
+from lossbook.loss import Loss, option
+from lossbook.witness import Agreement, Disagreement, agree, three_witnesses
+
+INPUT, TARGET = np.random.default_rng(7).normal(size=(2, 4, 3))
+RIGHT = [L1Loss(), MSELoss(), HuberLoss(), HuberLoss(delta=0.25), SmoothL1Loss(),
+         SmoothL1Loss(beta=0.25), SmoothL1Loss(beta=0)]
+
+
+# ------------------------------------------------------------------------------------ right losses
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("loss", RIGHT, ids=repr)
+def test_right_losses_agree(loss, reduction, dtype):
+    options = {name: getattr(loss, name) for name in ("delta", "beta") if hasattr(loss, name)}
+    loss = type(loss)(**options, reduction=reduction)
+    table = three_witnesses(loss, INPUT.astype(dtype), TARGET.astype(dtype))
+    (_, values), (_, slopes) = table.rows
+    shape = INPUT.shape if reduction == "none" else ()
+    assert [v.shape for v in values.values()] == [shape] * 3
+    assert [s.shape for s in slopes.values()] == [INPUT.shape] * 3
+    assert table.verdict == ("agree to 1e-12" if dtype is np.float64 else "agree to 1e-5")
+
+
+def test_rmse_agrees_with_the_composed_twin():
+    table = three_witnesses(RMSELoss(), INPUT, TARGET)
+    expected = np.sqrt(np.mean((INPUT - TARGET)**2))
+    assert [float(v) for v in table.rows[0][1].values()] == pytest.approx([expected] * 3, rel=1e-14)
+
+
+def test_at_a_perfect_fit_torch_has_no_slope_for_rmse():
+    with pytest.raises(Disagreement) as raised:
+        three_witnesses(RMSELoss(), [1.0, 2.0], [1.0, 2.0])
+    assert str(raised.value) == ("RMSELoss, gradient in input at index 0: torch gives nan, "
+                                 "lossbook gives 0 (SymPy agrees with lossbook)")
+
+
+def test_corners_agree():
+    three_witnesses(L1Loss(), [1.0, 2.0], [1.0, 0.0])
+    three_witnesses(HuberLoss(), [1.0, -1.0, 0.0], [0.0, 0.0, 0.0])
+    three_witnesses(SmoothL1Loss(), [1.0, -1.0, 0.0], [0.0, 0.0, 0.0])
+
+
+def test_integers_lists_scalars_and_special_numbers_agree():
+    three_witnesses(HuberLoss(), [1, 5, -3], [0, 0, 0])
+    three_witnesses(MSELoss(), 3, 1)
+    for loss in (MSELoss, HuberLoss, SmoothL1Loss):
+        three_witnesses(loss(reduction="none"), [np.nan, np.inf, -np.inf, 1.0], np.zeros(4))
+
+
+def test_torch_alone_gives_a_slope_to_the_error_nan():
+    with pytest.raises(Disagreement) as raised:
+        three_witnesses(L1Loss(reduction="none"), [np.nan, 1.0], [0.0, 0.0])
+    assert str(raised.value) == ("L1Loss, gradient in input at index 0: torch gives 0, "
+                                 "lossbook gives nan (SymPy agrees with lossbook)")
+
+
+# ------------------------------------------------------------------------------------ wrong losses
+
+class WrongSign(HuberLoss):
+    def terms(self, input, target):
+        value, gradient, curvature = super().terms(input, target)
+        yield value
+        yield -gradient
+        yield curvature
+
+
+class HalfTheSquare(MSELoss):
+    """As in many a textbook; torch has no ½."""
+
+    def terms(self, input, target):
+        for term in super().terms(input, target):
+            yield term / 2
+
+
+class OneLess(L1Loss):
+    """N - 1 below the sum."""
+
+    def denominator(self, *arrays):
+        return arrays[0].size - 1
+
+
+class SmoothAsHuber(SmoothL1Loss):
+    """Forgets to divide by beta."""
+
+    def terms(self, input, target):
+        yield from HuberLoss(delta=self.beta).terms(input, target)
+
+
+class NotFlat(SmoothL1Loss):
+    """Wrong in one element only: the last."""
+
+    def terms(self, input, target):
+        value, gradient, curvature = super().terms(input, target)
+        yield value
+        yield gradient + (input == 4.0) * 1e-10
+        yield curvature
+
+
+class ShapeLost(MSELoss):
+    def __call__(self, *arrays):
+        return super().__call__(*arrays).ravel()
+
+
+WRONG = [
+    (WrongSign(), [[0.5, 3.0], [0.0, 0.0]],
+     "WrongSign, gradient in input at index 0: lossbook gives -0.25, SymPy gives 0.25, "
+     "a difference of 0.5 (torch agrees with SymPy)"),
+    (HalfTheSquare(reduction="sum"), [[0.5, 3.0], [0.0, 0.0]],
+     "HalfTheSquare, value: lossbook gives 4.625, SymPy gives 9.25, "
+     "a difference of 4.625 (torch agrees with SymPy)"),
+    (OneLess(), [[1.0, 3.0, 1.0], [0.0, 0.0, 0.0]],
+     "OneLess, value: lossbook gives 2.5, SymPy gives 1.66667, "
+     "a difference of 0.833333 (torch agrees with SymPy)"),
+    (SmoothAsHuber(beta=2.0, reduction="none"), [[[1.0, 4.0]], [[0.0, 0.0]]],
+     "SmoothAsHuber, value at index (0, 0): lossbook gives 0.5, SymPy gives 0.25, "
+     "a difference of 0.25 (torch agrees with SymPy)"),
+    (NotFlat(reduction="none"), [[1.0, 4.0], [0.0, 0.0]],
+     "NotFlat, gradient in input at index 1: lossbook gives 1.0000000001, SymPy gives 1.0, "
+     "a difference of 1e-10 (torch agrees with SymPy)"),
+    (ShapeLost(reduction="none"), [[[1.0, 4.0]], [[0.0, 0.0]]],
+     "ShapeLost, value: lossbook has shape (2,), SymPy has shape (1, 2), torch has shape (1, 2)"),
+]
+
+
+@pytest.mark.parametrize("loss, arrays, message", WRONG, ids=lambda v: type(v).__name__)
+def test_wrong_losses_are_caught_and_named(loss, arrays, message):
+    with pytest.raises(Disagreement) as raised:
+        three_witnesses(loss, *arrays)
+    assert str(raised.value) == message
+
+
+def test_a_small_wrong_gradient_is_caught_however_many_elements_there_are():
+    """The tolerance near 0 is relative to the largest number: a mean over many hides nothing."""
+    many = np.full(3000, 1e-6)
+    with pytest.raises(Disagreement, match="gradient in input at index 0"):
+        three_witnesses(WrongSign(), many, np.zeros(3000))
+
+
+def test_a_loss_without_a_formula_is_refused():
+    class Own(Loss):
+        arguments: ClassVar = ("input",)
+
+        def evaluate(self, arrays, wanted):
+            return (0.0,)
+
+    with pytest.raises(LookupError, match="^Own has no formula .* HuberLoss"):
+        three_witnesses(Own(), [1.0])
+
+
+def test_options_reach_all_witnesses():
+    class Shifted(HuberLoss):
+        delta: float = option(1.0, lambda name, value: value)
+
+    tables = [three_witnesses(Shifted(delta=d), [5.0], [0.0]).rows[0][1] for d in (1.0, 2.0)]
+    assert [{k: float(v) for k, v in t.items()} for t in tables] == [
+        {"NumPy": 4.5, "SymPy": 4.5, "torch": 4.5}, {"NumPy": 8.0, "SymPy": 8.0, "torch": 8.0}]
+
+
+# ------------------------------------------------------------------------------------------- agree
+
+def test_agree_takes_every_kind_of_number():
+    third = sp.Rational(1, 3)
+    agree("1/3", numpy=np.float64(1) / 3, torch=torch.tensor(1.0, dtype=torch.float64) / 3,
+          sympy=third, mpmath=mpmath.mpf(1) / 3, python=1 / 3)
+    agree("row", sympy=sp.Matrix([[third, 2]]), torch=torch.tensor([[1 / 3, 2.0]]),
+          list=[[1 / 3, 2]], objects=np.array([[mpmath.mpf(1) / 3, third * 6]]), rtol=1e-7)
+    agree("half", torch=torch.tensor([0.5], dtype=torch.bfloat16, requires_grad=True), list=[0.5])
+
+
+def test_agree_catches_a_swapped_divergence():
+    p, q = np.array([0.7, 0.2, 0.1]), np.array([0.25, 0.25, 0.5])
+    by_sympy = sum(u * sp.log(u / v) for u, v in zip(map(sp.Float, p), map(sp.Float, q)))
+    by_torch = torch.nn.functional.kl_div(torch.tensor(q).log(), torch.tensor(p), reduction="sum")
+    agree("KL(p‖q)", lossbook=lossbook.kl_divergence(p, q), sympy=by_sympy, torch=by_torch)
+    with pytest.raises(Disagreement) as raised:
+        agree("KL(p‖q)", lossbook=lossbook.kl_divergence(q, p), sympy=by_sympy, torch=by_torch)
+    assert str(raised.value) == (
+        "KL(p‖q): lossbook gives 0.6031, sympy gives 0.515161, "
+        "a difference of 0.0879389 (torch agrees with sympy)")
+
+
+@pytest.mark.parametrize("a, b", [
+    (np.nan, np.nan), (np.inf, np.inf), (-np.inf, -np.inf), (0.0, -0.0)])
+def test_agree_on_special_numbers(a, b):
+    agree("same", a=[1.0, a], b=[1.0, b])
+
+
+@pytest.mark.parametrize("a, b, message", [
+    (np.nan, 1.0, "x at index 1: a gives nan, b gives 1"),
+    (np.inf, -np.inf, "x at index 1: a gives inf, b gives -inf"),
+    (1e308, np.inf, "x at index 1: a gives 1e+308, b gives inf"),
+    (np.nan, np.inf, "x at index 1: a gives nan, b gives inf"),
+    (0.0, 5e-324, "x at index 1: a gives 0, b gives 4.94066e-324, a difference of 4.94066e-324"),
+    (1.0, 1 + 2**-30,
+     "x at index 1: a gives 1.0, b gives 1.0000000009313226, a difference of 9.31323e-10"),
+])
+def test_agree_refuses(a, b, message):
+    with pytest.raises(Disagreement) as raised:
+        agree("x", a=[1.0, a], b=[1.0, b])
+    assert str(raised.value) == message
+
+
+def test_tolerances_are_what_they_say():
+    agree("x", a=100.0, b=100.0 + 1.9e-10, rtol=2e-12)
+    with pytest.raises(Disagreement):
+        agree("x", a=100.0, b=100.0 + 2.1e-10, rtol=2e-12)
+    agree("x", a=0.0, b=1e-9, atol=1e-9)
+    with pytest.raises(Disagreement):
+        agree("x", a=0.0, b=1.1e-9, atol=1e-9)
+    assert agree("x", a=1.0, b=1.0, rtol=2.5e-7).verdict == "agree to 2.5e-7"
+    assert agree("x", a=1.0, b=1.0, atol=0.01).verdict == "agree to 1e-12, near 0 to 0.01"
+
+
+def test_three_that_all_differ_are_all_named():
+    with pytest.raises(Disagreement) as raised:
+        agree("x", a=1.0, b=2.0, c=3.0)
+    assert str(raised.value) == "x: a gives 1, b gives 2, a difference of 1 (c gives 3.0)"
+
+
+def test_agree_needs_something_to_compare():
+    with pytest.raises(ValueError, match="expected two or more, got 1"):
+        agree("x", a=1.0)
+    with pytest.raises(ValueError, match="nothing to compare"):
+        agree("x", a=[], b=[])
+    with pytest.raises(Disagreement, match=r"x: a has shape \(2,\), b has shape \(2, 1\)"):
+        agree("x", a=[1.0, 2.0], b=[[1.0], [2.0]])
+    for wrong in ([1j], ["1"], torch.tensor([1j])):
+        with pytest.raises(TypeError, match="expected real numbers"):
+            agree("x", a=wrong, b=[1.0])
+
+
+# --------------------------------------------------------------------------------------- the table
+
+def test_the_table_in_a_terminal():
+    table = three_witnesses(HuberLoss(delta=1.0), [0.5, 3.0, -0.25, 1.0], [0.0, 0.0, 0.0, 1.0])
+    assert isinstance(table, Agreement)
+    assert repr(table) == str(table) == """\
+HuberLoss            NumPy                      SymPy                      torch
+value                0.664062                   0.664062                   0.664062
+gradient in input    [0.125, 0.25, -0.0625, …]  [0.125, 0.25, -0.0625, …]  [0.125, 0.25, -0.0625, …]
+agree to 1e-12"""
+
+
+def test_the_table_in_a_notebook():
+    table = agree("a < b & c", first=[1.0, 2.0], second=[1.0, 2.0])
+    assert table._repr_html_() == """\
+<table class="lb-witnesses">
+<caption>agree to 1e-12</caption>
+<thead>
+<tr><td></td><th scope="col">first</th><th scope="col">second</th></tr>
+</thead>
+<tbody>
+<tr><th scope="row">a &lt; b &amp; c</th><td>[1, 2]</td><td>[1, 2]</td></tr>
+</tbody>
+</table>"""
+
+
+def test_noise_never_shows_in_the_table():
+    """A number and its neighbours of 16 digits look the same, ties, zeros and signs included."""
+    for number in (0.1171875, 0.28125, 1 / 3, 1e-7, 123456.5, 2.5, 1e22):
+        shown = {repr(agree("x", a=v, b=v)) for v in (
+            number, np.nextafter(number, 0), np.nextafter(number, np.inf))}
+        assert len(shown) == 1
+    shown = {repr(agree("x", a=v, b=v, atol=1e-12)) for v in (
+        [1.0, 0.0], [1.0, -0.0], [1.0, 1e-17], [1.0, -3e-16])}
+    assert len(shown) == 1 and "[1, 0]" in shown.pop()
+
+
+def test_digits_that_float32_does_not_hold_are_not_shown():
+    table = three_witnesses(MSELoss(), np.float32([1.1, 2.2]), np.float32([0.0, 0.0]))
+    assert "3.025 " in repr(table) and "[1.1, 2.2]" in repr(table)
+    assert len({repr(agree("x", a=v, b=v, rtol=1e-5)) for v in (1 / 3, np.float32(1) / 3)}) == 1
+
+
+def test_arrays_may_be_strided():
+    three_witnesses(MSELoss(), INPUT[::-1, ::2], TARGET.T[::2, ::-1].T)
+
+
+def test_import_lossbook_does_not_import_the_witness():
+    program = "import sys, lossbook; print('lossbook.witness' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.stdout == "False\n"
