@@ -30,7 +30,7 @@ import numpy as np
 
 from lossbook import checks
 
-BLOCK_BYTES = 1 << 19    # of one operand; measured, see benchmarks/
+BLOCK_BYTES = 1 << 20    # of one operand; measured, see benchmarks/
 
 VALUE, GRADIENT, CURVATURE = range(3)    # the order in which `terms` yields
 
@@ -67,6 +67,7 @@ class Loss:
         dataclass(frozen=True, kw_only=True, eq=False)(cls)    # so that a loss needs no decorator
         if "terms" in vars(cls):
             cls.arguments = tuple(signature(cls.terms).parameters)[1:]
+            cls.fused = vars(cls).get("fused")    # a new formula takes no old kernel over
 
     def __post_init__(self):
         for option in fields(self):    # `reduction` alone has no check of its own

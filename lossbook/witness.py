@@ -49,8 +49,8 @@ def agree(what, *, rtol=1e-12, atol=0.0, **witnesses):
     ...       rtol=1e-6)
     Traceback (most recent call last):
         ...
-    lossbook.witness.Disagreement: log 4: table gives 1.386, by_hand gives 1.38629, a difference \
-of 0.000294361 (torch agrees with by_hand)
+    lossbook.witness.Disagreement: log 4:
+        table gives 1.386, by_hand and torch give 1.38629
     """
     if len(witnesses) < 2:
         raise ValueError(f"witnesses: expected two or more, got {len(witnesses)}")
@@ -89,7 +89,7 @@ def _compare(what, results, rtol, atol):
         index = tuple(map(int, apart[0]))
         numbers = {name: float(array[index]) for name, array in results.items()}
         agreeing = [pair for pair, yes in close.items() if yes[index]]
-        raise Disagreement(f"{what}{_place(index)}: {_testimony(numbers, agreeing)}")
+        raise Disagreement(f"{what}{_place(index)}:\n    {_testimony(numbers, agreeing)}")
 
 
 def _close(a, b, rtol, atol):
@@ -107,26 +107,19 @@ def _place(index):
 
 def _testimony(numbers, agreeing):
     """Who says what; of three witnesses, who stands alone is named first."""
-    names = list(numbers)
-    if len(names) == 3 and len(agreeing) == 1:
+    if len(numbers) == 3 and len(agreeing) == 1:
         pair, = agreeing
-        alone, = set(names) - set(pair)
-        return f"{_against(alone, pair[0], numbers)} ({pair[1]} agrees with {pair[0]})"
-
-    first, second = next(pair for pair in combinations(names, 2) if pair not in agreeing)
-    others = "".join(f", {name} gives {numbers[name]!r}" for name in names
-                     if name not in (first, second))
-    return _against(first, second, numbers) + (f" ({others[2:]})" if others else "")
+        alone, = set(numbers) - set(pair)
+        ours, theirs = _told_apart(numbers[alone], numbers[pair[0]])
+        return f"{alone} gives {ours}, {pair[0]} and {pair[1]} give {theirs}"
+    texts = _told_apart(*numbers.values())
+    return ", ".join(f"{name} gives {text}" for name, text in zip(numbers, texts))
 
 
-def _against(first, second, numbers):
-    """What two witnesses give, in 6 digits if these tell the numbers apart, and the difference."""
-    a, b = numbers[first], numbers[second]
-    text_a, text_b = _show(a), _show(b)
-    if text_a == text_b:
-        text_a, text_b = repr(a), repr(b)
-    text = f"{first} gives {text_a}, {second} gives {text_b}"
-    return text + (f", a difference of {_show(abs(a - b))}" if np.isfinite(a - b) else "")
+def _told_apart(*numbers):
+    """The numbers in 6 digits, or in all their digits if 6 make two different ones look the same."""
+    texts = [_show(number) for number in numbers]
+    return texts if len(set(texts)) == len(set(numbers)) else list(map(repr, numbers))
 
 
 # ----------------------------------------------------------------------------------- the table

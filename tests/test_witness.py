@@ -45,8 +45,8 @@ def test_rmse_agrees_with_the_composed_twin():
 def test_at_a_perfect_fit_torch_has_no_slope_for_rmse():
     with pytest.raises(Disagreement) as raised:
         three_witnesses(RMSELoss(), [1.0, 2.0], [1.0, 2.0])
-    assert str(raised.value) == ("RMSELoss, gradient in input at index 0: torch gives nan, "
-                                 "lossbook gives 0 (SymPy agrees with lossbook)")
+    assert str(raised.value) == ("RMSELoss, gradient in input at index 0:\n    torch gives nan, "
+                                 "lossbook and SymPy give 0")
 
 
 def test_corners_agree():
@@ -65,8 +65,8 @@ def test_integers_lists_scalars_and_special_numbers_agree():
 def test_torch_alone_gives_a_slope_to_the_error_nan():
     with pytest.raises(Disagreement) as raised:
         three_witnesses(L1Loss(reduction="none"), [np.nan, 1.0], [0.0, 0.0])
-    assert str(raised.value) == ("L1Loss, gradient in input at index 0: torch gives 0, "
-                                 "lossbook gives nan (SymPy agrees with lossbook)")
+    assert str(raised.value) == ("L1Loss, gradient in input at index 0:\n    torch gives 0, "
+                                 "lossbook and SymPy give nan")
 
 
 # ------------------------------------------------------------------------------------ wrong losses
@@ -118,20 +118,18 @@ class ShapeLost(MSELoss):
 
 WRONG = [
     (WrongSign(), [[0.5, 3.0], [0.0, 0.0]],
-     "WrongSign, gradient in input at index 0: lossbook gives -0.25, SymPy gives 0.25, "
-     "a difference of 0.5 (torch agrees with SymPy)"),
+     "WrongSign, gradient in input at index 0:\n    lossbook gives -0.25, "
+     "SymPy and torch give 0.25"),
     (HalfTheSquare(reduction="sum"), [[0.5, 3.0], [0.0, 0.0]],
-     "HalfTheSquare, value: lossbook gives 4.625, SymPy gives 9.25, "
-     "a difference of 4.625 (torch agrees with SymPy)"),
+     "HalfTheSquare, value:\n    lossbook gives 4.625, SymPy and torch give 9.25"),
     (OneLess(), [[1.0, 3.0, 1.0], [0.0, 0.0, 0.0]],
-     "OneLess, value: lossbook gives 2.5, SymPy gives 1.66667, "
-     "a difference of 0.833333 (torch agrees with SymPy)"),
+     "OneLess, value:\n    lossbook gives 2.5, SymPy and torch give 1.66667"),
     (SmoothAsHuber(beta=2.0, reduction="none"), [[[1.0, 4.0]], [[0.0, 0.0]]],
-     "SmoothAsHuber, value at index (0, 0): lossbook gives 0.5, SymPy gives 0.25, "
-     "a difference of 0.25 (torch agrees with SymPy)"),
+     "SmoothAsHuber, value at index (0, 0):\n    lossbook gives 0.5, "
+     "SymPy and torch give 0.25"),
     (NotFlat(reduction="none"), [[1.0, 4.0], [0.0, 0.0]],
-     "NotFlat, gradient in input at index 1: lossbook gives 1.0000000001, SymPy gives 1.0, "
-     "a difference of 1e-10 (torch agrees with SymPy)"),
+     "NotFlat, gradient in input at index 1:\n    lossbook gives 1.0000000001, "
+     "SymPy and torch give 1.0"),
     (ShapeLost(reduction="none"), [[[1.0, 4.0]], [[0.0, 0.0]]],
      "ShapeLost, value: lossbook has shape (2,), SymPy has shape (1, 2), torch has shape (1, 2)"),
 ]
@@ -190,8 +188,7 @@ def test_agree_catches_a_swapped_divergence():
     with pytest.raises(Disagreement) as raised:
         agree("KL(p‖q)", lossbook=lossbook.kl_divergence(q, p), sympy=by_sympy, torch=by_torch)
     assert str(raised.value) == (
-        "KL(p‖q): lossbook gives 0.6031, sympy gives 0.515161, "
-        "a difference of 0.0879389 (torch agrees with sympy)")
+        "KL(p‖q):\n    lossbook gives 0.6031, sympy and torch give 0.515161")
 
 
 @pytest.mark.parametrize("a, b", [
@@ -201,13 +198,13 @@ def test_agree_on_special_numbers(a, b):
 
 
 @pytest.mark.parametrize("a, b, message", [
-    (np.nan, 1.0, "x at index 1: a gives nan, b gives 1"),
-    (np.inf, -np.inf, "x at index 1: a gives inf, b gives -inf"),
-    (1e308, np.inf, "x at index 1: a gives 1e+308, b gives inf"),
-    (np.nan, np.inf, "x at index 1: a gives nan, b gives inf"),
-    (0.0, 5e-324, "x at index 1: a gives 0, b gives 4.94066e-324, a difference of 4.94066e-324"),
+    (np.nan, 1.0, "x at index 1:\n    a gives nan, b gives 1"),
+    (np.inf, -np.inf, "x at index 1:\n    a gives inf, b gives -inf"),
+    (1e308, np.inf, "x at index 1:\n    a gives 1e+308, b gives inf"),
+    (np.nan, np.inf, "x at index 1:\n    a gives nan, b gives inf"),
+    (0.0, 5e-324, "x at index 1:\n    a gives 0, b gives 4.94066e-324"),
     (1.0, 1 + 2**-30,
-     "x at index 1: a gives 1.0, b gives 1.0000000009313226, a difference of 9.31323e-10"),
+     "x at index 1:\n    a gives 1.0, b gives 1.0000000009313226"),
 ])
 def test_agree_refuses(a, b, message):
     with pytest.raises(Disagreement) as raised:
@@ -229,7 +226,7 @@ def test_tolerances_are_what_they_say():
 def test_three_that_all_differ_are_all_named():
     with pytest.raises(Disagreement) as raised:
         agree("x", a=1.0, b=2.0, c=3.0)
-    assert str(raised.value) == "x: a gives 1, b gives 2, a difference of 1 (c gives 3.0)"
+    assert str(raised.value) == "x:\n    a gives 1, b gives 2, c gives 3"
 
 
 def test_agree_needs_something_to_compare():

@@ -17,7 +17,7 @@ COLOURS = {"loss": "#1b5faa", "gradient": "#b8500f", "target": "#23783f", "other
            "muted": "#6b6b6b"}
 
 _STYLE = {
-    "figure.figsize": (6.4, 3.4), "figure.constrained_layout.use": True,
+    "figure.figsize": (5.2, 3.1), "figure.constrained_layout.use": True,
     "font.size": 11, "axes.titlesize": 11, "axes.labelsize": 11, "legend.fontsize": 10,
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#444444",
     "axes.grid": True, "grid.color": "#cccccc", "grid.linewidth": 0.6, "legend.frameon": False,
@@ -34,7 +34,7 @@ def axes(columns=1, **options):
     matplotlib.use("agg")    # nothing opens a window, here or on a server
     with matplotlib.rc_context(_STYLE):
         if columns > 1:
-            options.setdefault("figsize", (3.6 * columns, 3.2))
+            options.setdefault("figsize", (3.1 * columns, 2.9))
         return plt.subplots(1, columns, **options)[1]
 
 
@@ -49,6 +49,7 @@ def show(axes):
 
 
 def _rounded(drawing):
-    """Coordinates to two decimals: the rest differs between processors."""
-    drawing = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", drawing)
-    return drawing.replace("-0.00", "0.00")
+    """Coordinates to two decimals: the rest differs between processors. Scales of glyphs stay."""
+    def rounded(found):
+        return found[0] if found[0].startswith("scale") else f"{float(found[0]) + 0:.2f}"
+    return re.sub(r"scale\([^)]*\)|-?\d+\.\d{3,}", rounded, drawing).replace("-0.00", "0.00")

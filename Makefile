@@ -1,0 +1,85 @@
+# Every target sets up .venv by itself: only Python 3.11 or later and make are needed.
+
+SHELL   := /bin/sh
+VENV    := .venv
+PY      := $(VENV)/bin/python
+READY   := $(VENV)/ready
+SITE    := _build/html
+NB      ?=
+ARGS    ?=
+
+# A second run must equal the first: one thread, and nobody's own settings.
+export OMP_NUM_THREADS         := 1
+export JUPYTER_PREFER_ENV_PATH := 1
+export IPYTHONDIR              := $(CURDIR)/$(VENV)/ipython
+export MPLCONFIGDIR            := $(CURDIR)/$(VENV)/matplotlib
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+.PHONY: help book test test-package test-notebooks test-site lab refresh bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make book      build the site from the stored outputs, print the path of its first page'
+	@echo 'make test      test the package, re-run and compare every notebook, build the site and check it'
+	@echo '               (or one part of it: test-package, test-notebooks, test-site)'
+	@echo 'make lab       open the notebooks in JupyterLab'
+	@echo 'make refresh   run all notebooks and store their outputs (NB=book/intro.ipynb: only this one)'
+	@echo 'make bench     measure speed and accuracy beside torch'
+	@echo 'make clean     remove what was built (not .venv)'
+
+# The newest Python that calls itself so and is new enough; PYTHON=/path/to/python chooses.
+$(READY): requirements.txt pyproject.toml
+	@if [ ! -x $(PY) ] || ! $(PY) -c '' 2>/dev/null; then \
+	  for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then echo 'lossbook needs Python 3.11 or later: none found (PYTHON=/path/to/python names one)' >&2; exit 1; fi; \
+	  echo "Creating $(VENV) with $$("$$found" --version)"; \
+	  "$$found" -m venv --clear $(VENV) || { echo 'Could not create $(VENV): on Debian, apt install python3-venv' >&2; exit 1; }; \
+	fi
+	@echo 'Installing requirements.txt into $(VENV) (minutes the first time)'
+	@$(PY) -m pip install -qq --disable-pip-version-check -r requirements.txt
+	@echo 'Installing lossbook (editable)'
+	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PY) -m pip check -q --disable-pip-version-check
+	@$(PY) -c 'import matplotlib.font_manager'      # builds its font cache, which else speaks up in a notebook
+	@touch $@
+
+book: $(READY)
+	@echo 'Building the site'
+	@rm -rf _build
+	@$(VENV)/bin/jupyter-book build . -q -W --keep-going -n >/dev/null
+	@echo 'The first page: $(CURDIR)/$(SITE)/index.html'
+
+# Three phases, one after the other; the first that fails ends the run.
+test: $(READY)
+	@$(MAKE) --no-print-directory test-package
+	@$(MAKE) --no-print-directory test-notebooks
+	@$(MAKE) --no-print-directory test-site
+
+test-package: $(READY)
+	@echo; echo '== 1/3  the package, the tools and the guards'
+	@$(PY) -m pytest -q --doctest-modules lossbook tests tools --ignore=tests/test_site.py $(ARGS)
+
+test-notebooks: $(READY)
+	@echo; echo '== 2/3  every notebook, run again and compared output by output'
+	@$(PY) -m pytest -q $(or $(NB),book) --nbval --nbval-current-env --nbval-cell-timeout=120 \
+	  --nbval-sanitize-with=tests/nbval_sanitize.cfg -n 2 --dist loadfile $(ARGS)
+
+# With CI=true a missing browser is an error, elsewhere its checks are skipped with a line that says so.
+test-site: book
+	@echo; echo '== 3/3  the site, page by page in a browser'
+	@LOSSBOOK_SITE=$(SITE) $(PY) -m pytest -q tests/test_site.py $(ARGS)
+
+lab: $(READY)
+	@$(VENV)/bin/jupyter-lab --notebook-dir=book
+
+refresh: $(READY)
+	@$(PY) -m tools.refresh $(NB)
+
+bench: $(READY)
+	@$(PY) -m benchmarks $(ARGS)
+
+clean:
+	rm -rf _build build *.egg-info .pytest_cache .hypothesis .coverage
+	find . -path ./$(VENV) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +

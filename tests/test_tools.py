@@ -1,0 +1,319 @@
+"""The guards guard: a good page passes all of them, and each breach of a rule is seen and named."""
+
+import types
+import zlib
+
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from tools import guards, lossbook_site, make_inventories, refresh, website
+from tools.notebooks import canonical, notebooks, read
+
+LOSS, OTHER = "book/regression/trial_loss.ipynb", "book/foundations/trial.ipynb"
+
+
+def md(source, **metadata):
+    return new_markdown_cell(source, metadata=metadata)
+
+
+def code(source, *outputs, count=None, **metadata):
+    """A code cell; an output is a string that it prints or a dict of mime types."""
+    made = [new_output("stream", text=o) if isinstance(o, str) else o if "output_type" in o else new_output("display_data", o)
+            for o in outputs]
+    return new_code_cell(source, outputs=made, execution_count=count, metadata=metadata)
+
+
+def page(*cells, name=OTHER):
+    """A page of these cells, its counts in order where none is given, in canonical form."""
+    nb = new_notebook(cells=list(cells))
+    for number, cell in enumerate(guards.code_cells(nb), 1):
+        cell.execution_count = cell.execution_count or number
+    text = canonical(nb)
+    return guards.Page(name, nb, text)
+
+
+def exercise(label="x-1"):
+    return [
+        md(f"```{{exercise}} One\n:label: {label}\nAdd.\n```\n\n```{{solution-start}} {label}\n:class: dropdown\n```\nSo:"),
+        code("print(1 + 1)", "2\n"),
+        md("```{solution-end}\n```"),
+    ]
+
+
+def figure(alt="A curve that falls to zero at the origin and rises again."):
+    settings = {"image": {"alt": alt}, "figure": {"name": "fig", "caption": "A curve."}}
+    return code("plot()", {"image/svg+xml": "<svg/>", "text/plain": "<Figure>"}, mystnb=settings)
+
+
+def loss_page(*more, drop=()):
+    cells = [md("# Trial loss")]
+    for heading in guards.LOSS_PAGE:
+        if heading in drop:
+            continue
+        cells.append(md(f"## {heading}\n\nWords."))
+        if heading == "Its shape":
+            cells.append(figure())
+        if heading == "Exercises":
+            cells += exercise("a") + exercise("b") + exercise("c")
+    return page(*cells, *more, name=LOSS)
+
+
+GOOD = page(
+    md("# A page\n\nIts value is 0.6491, or $-1.5$; `delta=2.0`, in torch 2.13."),
+    code("print(f'{value:.4f}')", "0.6491 -1.50\n"),
+    figure(),
+    md("## Exercises"),
+    *exercise(),
+    md("## References"),
+)
+
+
+@pytest.mark.parametrize("guard", guards.PAGE_GUARDS, ids=lambda guard: guard.__name__)
+@pytest.mark.parametrize("good", [GOOD, loss_page()], ids=["other", "loss"])
+def test_a_good_page_passes(guard, good):
+    assert list(guard(good)) == []
+
+
+SVG = "<svg><path/></svg>"
+ERROR = new_output("error", ename="ValueError", evalue="no", traceback=[])
+STDERR = new_output("stream", name="stderr", text="Warning: old")
+
+BAD = [
+    # guard, a page that breaks its rule, what the message says
+    (guards.executed, page(code("1", count=3)), "execution count 3, expected 1"),
+    (guards.executed, page(code("a = 1")), "no cell has a stored output"),
+    (guards.executed, page(code("1/0", ERROR)), "stored output is an error: ValueError"),
+    (guards.executed, page(code("warn()", STDERR)), "writes to stderr"),
+    (guards.executed, page(code(" ", "x")), "empty"),
+    (guards.is_canonical, guards.Page(OTHER, GOOD.nb, GOOD.text + "\n"), "not in canonical form"),
+    (guards.is_canonical, guards.Page(OTHER, GOOD.nb, GOOD.text.replace("\n ", "\n  ", 1)), "not in canonical form"),
+    (guards.reasons, page(code("random()", "1", tags=["nbval-ignore-output"])), "nbval-ignore-output without a reason"),
+    (guards.reasons, page(code("1/0", tags=["raises-exception"])), "raises-exception without a reason"),
+    (guards.reasons, page(code("# NBVAL_SKIP\n1")), "a comment steers nbval"),
+    (guards.title, page(md("## No title")), "does not start with a title"),
+    (guards.title, page(code("1")), "does not start with a title"),
+    (guards.title, page(md("# One"), md("# Two")), "second title: # Two"),
+    (guards.sections, loss_page(drop=["The gradient"]), "section 4 is 'Three witnesses', expected 'The gradient'"),
+    (guards.sections, loss_page(drop=["References"]), "section 13 is 'nothing'"),
+    (guards.sections, loss_page(md("## More")), "beyond the template: 'More'"),
+    (guards.sections, page(md("# A"), md("## References"), md("## Exercises")), "closing sections"),
+    (guards.sections, page(md("# A")), "closing sections are []"),
+    (guards.length, page(md("# A\n" + "word " * 1801)), "1802 words"),
+    (guards.exercises, page(md("```{exercise}\nAdd.\n```")), "without :label:"),
+    (guards.exercises, page(md("```{exercise}\n:label: x\nAdd.\n```")), "'x' has no solution"),
+    (guards.exercises, page(md("```{exercise}\n:label: x\n```\n```{solution} x\n```")), "has no cell"),
+    (guards.exercises, page(md("```{solution-start} y\n:class: dropdown\n```"), code("2", "2"), md("```{solution-end}\n```")),
+     "'y', which no exercise before it"),
+    (guards.exercises, page(*[md(c.source.replace(":class: dropdown\n", "")) if i == 0 else c for i, c in enumerate(exercise())]),
+     "not collapsed"),
+    (guards.exercises, page(exercise()[0], code("x = 1"), exercise()[2]), "no cell with an output or an assert"),
+    (guards.exercises, page(*exercise()[:2]), "not closed by solution-end"),
+    (guards.exercises, page(md("# A"), name=LOSS), "0 exercises, expected 3"),
+    (guards.alternatives, page(code("plot()", {"image/png": "AA=="})), "without a sentence in mystnb.image.alt"),
+    (guards.alternatives, page(figure("Too short.")), "without a sentence"),
+    (guards.alternatives, page(figure("A curve that falls to zero and rises, without a full stop")), "without a sentence"),
+    (guards.alternatives, page(code("h", {"text/html": "<img src='a.png'>"})), "<img> without alt"),
+    (guards.alternatives, page(code("h", {"text/html": SVG})), "<svg> without aria-label"),
+    (guards.alternatives, page(md("![](a.png)")), "without alternative text"),
+    (guards.local_images, page(md("![A](https://x.org/a.png)")), "asks another site"),
+    (guards.local_images, page(md("```{image} https://x.org/a.png\n```")), "asks another site"),
+    (guards.local_images, page(code("h", {"text/html": "<script src='//cdn.org/a.js'></script>"})), "asks another site"),
+    (guards.no_semicolon, page(code("plot();")), "ends in `;`"),
+    (guards.narrow, page(code("a = 1\n" + "b" * 76)), "line 2 has 76 characters"),
+    (guards.no_address, page(code("f", {"text/plain": "<f at 0x7f00deadbeef>"})), "memory address, 0x7f00deadbeef"),
+    (guards.no_address, page(code("f", "/usr/lib/python3/site-packages/a.py:3")), "path of this machine"),
+    (guards.rounded, page(code("f", "0.30000000000000004")), "shows 0.30000000000000004"),
+    (guards.rounded, page(code("f", {"text/html": "<td>12.3456789012</td>"})), "shows 12.3456789012"),
+    (guards.numbers, page(md("It is 0.6492."), code("f", "0.6491")), "0.6492 stands in no output"),
+    (guards.numbers, page(md("It is $-0.6491$."), code("f", "0.6491")), "-0.6491 stands in no output"),
+    (guards.numbers, page(md("It is 0.6491."), code("f", "-0.6491")), "0.6491 stands in no output"),
+    (guards.numbers, page(md("It is `0.25`."), code("f = 0.25")), "0.25 stands in no output"),
+    (guards.numbers, page(md("# 0.5 of it"), code("f", "0.7")), "0.5 stands in no output"),
+    (guards.numbers, page(md("About $2.5 \\times 10^{-3}$."), code("f", "0.025")), "2.5e-3 stands in no output"),
+    (guards.numbers, page(code("f", {"image/png": "", "text/plain": "0.5"}, mystnb={"image": {"alt": "Half, 0.5, of it."}})),
+     "0.5 stands in no output"),
+    (guards.numbers, page(md("At 0.05.", lossbook={"numbers": {"0.05": "no"}})), "excused without a reason"),
+    (guards.numbers, page(md("At 0.", lossbook={"numbers": {"0.05": "a convention of the field"}})), "excused but not written"),
+]
+
+
+@pytest.mark.parametrize("guard, bad, message", BAD, ids=[f"{g.__name__}-{i}" for i, (g, *_) in enumerate(BAD)])
+def test_a_bad_page_is_seen(guard, bad, message):
+    problems = list(guard(bad))
+    assert any(message in problem for problem in problems), problems
+    assert all(problem.startswith(bad.name) for problem in problems)
+
+
+def test_every_guard_is_shown_a_bad_page():
+    assert {guard for guard, *_ in BAD} == set(guards.PAGE_GUARDS)
+
+
+def test_a_message_names_the_cell():
+    [problem] = guards.no_semicolon(page(md("# A"), code("a = 1"), code("plot();")))
+    assert problem.startswith('book/foundations/trial.ipynb, cell 3 "plot();": ')
+
+
+@pytest.mark.parametrize("prose, shown", [
+    ("0.65", "0.6491"),                     # rounded
+    ("0.650", "0.65"),                      # equal
+    ("−0.7", "[-0.7  0.7]"),
+    ("from 0.2 to −0.2", "0.2, -0.2"),
+    ("$1 - 0.5$", "0.5"),                   # a minus between two terms says nothing of the sign
+    ("$x-0.5$", "0.5"),
+    ("0.5", "$x - 0.5$"),
+    (r"\(\approx0.65\)", "0.65"),
+    (r"$2.5 \times 10^{-3}$", "0.0025"),
+    ("2.5e-3", "0.0025"),
+    ("2.5·10⁻³", "0.0025"),
+    ("1,234.5", "1234.5"),
+    ("torch 2.13, NumPy (2.4), section 3.2, §3.2, version 0.0, CC BY 4.0, 2.13.0", ""),
+    ("[a 1](https://x.org/1.5) {cite:p}`a1.5` <https://x.org/1.5> `delta=1.0`", ""),
+    ("```{figure} a.png\n:width: 0.5\nText.\n```", ""),
+    ("3 of 4, not 5. Or 6.", ""),           # whole numbers are free
+])
+def test_numbers_that_stand_in_an_output(prose, shown):
+    assert list(guards.numbers(page(md(prose), code("f", shown)))) == []
+
+
+def test_numbers_in_tables_and_formulas_count():
+    cells = [code("t", {"text/html": "<td>0.25</td>", "text/plain": "0.75"}), code("m", {"text/latex": "$0.5$", "text/plain": "x"})]
+    assert list(guards.numbers(page(md("0.25 and 0.5"), *cells))) == []
+    assert list(guards.numbers(page(md("0.75"), *cells)))       # hidden behind the table
+
+
+def test_words_are_those_of_the_prose():
+    source = "Two words.\n\n```python\nno = 1\n```\n\n$$\na b\n$$\n```{note}\n:class: c\nthree `code` $x$ {eq}`e`\n```\n[four](five)"
+    assert guards.words_of(source) == ["Two", "words", "three", "four"]
+
+
+def test_a_heading_in_code_is_none():
+    assert guards.headings(page(md("## A\n```python\n## B\n```\n```{note}\n## C\n```\n")), 2) != []
+    assert [text for _, text in guards.headings(page(md("## A\n```python\n## B\n```")), 2)] == ["A"]
+
+
+# ------------------------------------------------------------------------------------ the whole book
+
+def row(page):
+    return types.SimpleNamespace(page=page)
+
+
+def test_contents():
+    toc = guards.toc_pages({"root": "a", "parts": [{"chapters": [{"file": "b", "sections": [{"file": "c"}]}]}]})
+    assert toc == ["a", "b", "c"]
+    assert list(guards.contents(toc, ["a", "b", "c"])) == []
+    assert "no c.ipynb" in next(iter(guards.contents(toc, ["a", "b"])))
+    assert "d.ipynb is not in" in next(iter(guards.contents(toc, ["a", "b", "c", "d"])))
+    assert "names a twice" in next(iter(guards.contents(["a", "a"], ["a"])))
+
+
+def test_catalogue():
+    rows, toc, names = {"ALoss": row("book/a_loss"), "BLoss": row(None)}, ["book/a_loss", "book/x"], ["ALoss", "BLoss", "Loss", "f"]
+    assert list(guards.catalogue(rows, toc, names)) == []
+    assert "no row of lossbook.catalogue names it" in next(iter(guards.catalogue(rows, [*toc, "book/c_loss"], names)))
+    assert "not in _toc.yml" in next(iter(guards.catalogue(rows, [], names)))
+    assert "lossbook.CLoss has no row" in next(iter(guards.catalogue(rows, toc, [*names, "CLoss"])))
+    assert "no such class" in next(iter(guards.catalogue(rows, toc, ["ALoss"])))
+
+
+# ------------------------------------------------------------------------------------ canonical, refresh
+
+def test_canonical_is_idempotent_and_drops_what_editors_add(tmp_path):
+    nb = new_notebook(cells=[
+        code("1", "a\n", "b\n", collapsed=True, tags=["x"], execution={"iopub.execute_input": "2026"}),
+        code("1"),
+    ], metadata={"widgets": {}, "language_info": {"name": "python", "version": "3.12.1"}})
+    nb.cells[1].id = nb.cells[0].id
+    path = tmp_path / "a.ipynb"
+    path.write_text(canonical(nb), encoding="utf-8")
+    assert canonical(read(path)) == path.read_text(encoding="utf-8")
+    once = read(path)
+    assert once.metadata.language_info == {"name": "python"} and set(once.metadata) == {"kernelspec", "language_info"}
+    assert once.cells[0].metadata == {"tags": ["x"]} and once.cells[0].id != once.cells[1].id
+    assert [o.text for o in once.cells[0].outputs] == ["a\nb\n"]
+
+
+def test_copies_of_editors_are_no_pages(tmp_path):
+    for name in ("a.ipynb", ".ipynb_checkpoints/a.ipynb", "_build/a.ipynb"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert notebooks(tmp_path) == [tmp_path / "a.ipynb"]
+
+
+def test_refresh_stores_what_a_run_gives_and_keeps_a_failing_notebook(tmp_path, capsys):
+    pytest.importorskip("ipykernel")
+    (tmp_path / "here.txt").write_text("0.5")
+    good, bad = tmp_path / "good.ipynb", tmp_path / "bad.ipynb"
+    good.write_text(canonical(new_notebook(cells=[code("import sys; print(open('here.txt').read())"), code("1 + 1")])), encoding="utf-8")
+    bad.write_text(canonical(new_notebook(cells=[code("1 + 1"), code("1 / 0")])), encoding="utf-8")
+    before = bad.read_text(encoding="utf-8")
+    assert refresh.main([str(good), str(bad)]) == 1
+    said = capsys.readouterr().out
+    assert "good.ipynb" in said and "bad.ipynb" in said and "ZeroDivisionError" in said and "1 / 0" in said
+    assert bad.read_text(encoding="utf-8") == before
+    first = good.read_text(encoding="utf-8")
+    assert [o.get("text") or o.data["text/plain"] for c in read(good).cells for o in c.outputs] == ["0.5\n", "2"]
+    assert refresh.main([str(good)]) == 0 and good.read_text(encoding="utf-8") == first
+    assert refresh.main(["--check", str(good)]) == 0 and refresh.main(["--check", str(bad)]) == 1
+
+
+# ------------------------------------------------------------------------------------ the site's pieces
+
+def test_broken_links(tmp_path):
+    (tmp_path / "b.html").write_text('<p id="here">')
+    (tmp_path / "a.html").write_text(
+        '<a href="b.html#here"><a href="b.html#gone"><a href="c.html"><a href="https://x.org"><a href="#top"><a href="../d">')
+    assert website.broken_links(tmp_path / "a.html", tmp_path) == [
+        "b.html#gone: no such anchor", "c.html: no such file", "#top: no such anchor", "../d: no such file"]
+
+
+def test_trim_keeps_what_pages_load(tmp_path):
+    for name in ("tex-chtml.js", "core.js", "output/chtml/fonts/woff-v2/a.woff", "output/svg.js", "input/tex/extensions/color.js"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    lossbook_site.trim(tmp_path)
+    left = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
+    assert left == {"tex-chtml.js", "output/chtml/fonts/woff-v2/a.woff", "input/tex/extensions/color.js"}
+    assert not (tmp_path / "output/svg").exists()
+
+
+@pytest.mark.parametrize("project", make_inventories.NAMES)
+def test_the_inventories_are_the_ones_that_the_tool_writes(project):
+    stored = (make_inventories.FOLDER / f"{project}.inv").read_bytes()
+    head, body = stored.split(b"zlib.\n")
+    made = make_inventories.inventory(project).split(b"zlib.\n")
+    assert (head, zlib.decompress(body)) == (made[0], zlib.decompress(made[1]))
+
+
+@pytest.fixture(scope="module")
+def tab():
+    """A browser's empty page, to show the checks of the site a page that breaks their rules."""
+    if not website.find_browser():
+        pytest.skip("no Chromium or Chrome found")
+    with website.launched() as browser:
+        yield browser
+
+
+@pytest.mark.parametrize("body, message", [
+    ("<p>fine</p>", None),
+    ("<p class='math'>\\(x\\)</p>", "formula not rendered"),
+    ("<p>costs $x$ a</p>", "raw TeX in the text"),
+    ("<mjx-container><mjx-merror>Undefined control sequence</mjx-merror></mjx-container>", "formula with an error"),
+    ("<img src='a.gif'>", "without alt"),
+    ("<img src='a.gif' alt='_images/a.svg'>", "alt is a path"),
+    ("<img src='https://example.org/a.png' alt='A dot.'>", "asks another site"),
+    ("<script>console.error('no')</script>", "console: no"),
+    ("<script>throw new Error('lost')</script>", "script error: lost"),
+    ("<div style='width:500px'>wide</div>", "px wide in 390"),
+    ("<div style='overflow:auto'><table style='width:600px'><td>a</td></table></div>", "table"),
+    ("<div style='overflow:auto'><mjx-container><mjx-math style='display:block;width:600px'>a</mjx-math></mjx-container></div>", "formula 2"),
+    (f"<pre style='overflow:auto'>{'a' * 400}</pre>", "code scrolls sideways"),
+])
+def test_a_bad_site_is_seen(tab, tmp_path, body, message):
+    (tmp_path / "a.html").write_text(f"<!doctype html><link rel=icon href='data:,'><article style='padding:0;max-width:700px'>{body}</article>")
+    (tmp_path / "a.gif").write_bytes(bytes.fromhex("47494638396101000100800000000000ffffff2c00000000010001000002024401003b"))
+    with website.served(tmp_path) as base:
+        seen = website.look(tab, base, "a.html")
+    if message is None:
+        assert seen.problems == []
+    else:
+        assert any(message in problem for problem in seen.problems), seen.problems
