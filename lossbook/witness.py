@@ -173,8 +173,9 @@ class Agreement:
         rows = "\n".join(f'<tr><th scope="row">{label}</th>'
                          + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
                          for label, *cells in body)
-        return (f'<table class="lb-witnesses">\n<caption>{html.escape(self.verdict)}</caption>\n'
-                f"<thead>\n<tr>{columns}</tr>\n</thead>\n<tbody>\n{rows}\n</tbody>\n</table>")
+        verdict = f'<td class="lb-agree" colspan="{len(head)}">{html.escape(self.verdict)}</td>'
+        return (f'<table class="lb-witnesses">\n<thead>\n<tr>{columns}</tr>\n</thead>\n'
+                f"<tbody>\n{rows}\n</tbody>\n<tfoot>\n<tr>{verdict}</tr>\n</tfoot>\n</table>")
 
 
 def _show(number, held=12):

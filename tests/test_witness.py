@@ -257,13 +257,15 @@ def test_the_table_in_a_notebook():
     table = agree("a < b & c", first=[1.0, 2.0], second=[1.0, 2.0])
     assert table._repr_html_() == """\
 <table class="lb-witnesses">
-<caption>agree to 1e-12</caption>
 <thead>
 <tr><td></td><th scope="col">first</th><th scope="col">second</th></tr>
 </thead>
 <tbody>
 <tr><th scope="row">a &lt; b &amp; c</th><td>[1, 2]</td><td>[1, 2]</td></tr>
 </tbody>
+<tfoot>
+<tr><td class="lb-agree" colspan="3">agree to 1e-12</td></tr>
+</tfoot>
 </table>"""
 
 
