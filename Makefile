@@ -15,7 +15,7 @@ export IPYTHONDIR              := $(CURDIR)/$(VENV)/ipython
 export MPLCONFIGDIR            := $(CURDIR)/$(VENV)/matplotlib
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help book test test-package test-notebooks test-site lab refresh bench clean
+.PHONY: help book test test-package test-notebooks test-site faults lab refresh bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo '               (or one part of it: test-package, test-notebooks, test-site)'
 	@echo 'make lab       open the notebooks in JupyterLab'
 	@echo 'make refresh   run all notebooks and store their outputs (NB=book/intro.ipynb: only this one)'
+	@echo 'make faults    plant faults in a copy and see that the tests find each (FAULT=word: only these)'
 	@echo 'make bench     measure speed and accuracy beside torch'
 	@echo 'make clean     remove what was built (not .venv)'
 
@@ -76,6 +77,9 @@ lab: $(READY)
 
 refresh: $(READY)
 	@$(PY) -m tools.refresh $(NB)
+
+faults: $(READY)
+	@$(PY) -m tools.faults $(FAULT)
 
 bench: $(READY)
 	@$(PY) -m benchmarks $(ARGS)

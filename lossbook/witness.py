@@ -117,7 +117,7 @@ def _testimony(numbers, agreeing):
 
 
 def _told_apart(*numbers):
-    """The numbers in 6 digits, or in all their digits if 6 make two different ones look the same."""
+    """The numbers in 6 digits, or in all their digits if 6 make two of them look the same."""
     texts = [_show(number) for number in numbers]
     return texts if len(set(texts)) == len(set(numbers)) else list(map(repr, numbers))
 
@@ -211,7 +211,8 @@ def three_witnesses(loss, *arrays, rtol=None, atol=None):
     atol : float
         How close is close to 0; `rtol` times the largest number of the row, unless given.
 
-    - NumPy: ``loss(*arrays)`` and ``loss.grad(*arrays)``.
+    - NumPy: ``loss(*arrays)`` and ``loss.grad(*arrays)``; ``loss.value_and_grad(*arrays)`` must say
+      the same.
     - SymPy: value and derived gradient of the formula, in 50-digit arithmetic, then reduced.
     - torch: the twin's forward pass on the same numbers, and ``backward()``.
 
@@ -233,26 +234,31 @@ def three_witnesses(loss, *arrays, rtol=None, atol=None):
     if rtol is None:
         rtol = 1e-5 if np.asarray(value).dtype == np.float32 else 1e-12
     testimony = {
-        "lossbook": (value, _as_tuple(loss.grad(*arrays))),
+        "lossbook": (value, loss.grad(*arrays)),
         "SymPy": _sympy_witness(FORMULAS[name], options, arrays),
         "torch": _torch_witness(name, FORMULAS[name], options, arrays),
     }
 
     labels = ["value", *(f"gradient in {prediction}" for prediction in loss.predictions)]
+    together = _in_rows(*loss.value_and_grad(*arrays))
+    testimony = {witness: _in_rows(*said) for witness, said in testimony.items()}
     rows = []
     for i, label in enumerate(labels):
-        results = {witness: _as_float64(value if i == 0 else gradients[i - 1])
-                   for witness, (value, gradients) in testimony.items()}
+        results = {witness: said[i] for witness, said in testimony.items()}
         finite = np.abs(results["SymPy"][np.isfinite(results["SymPy"])])
         near = rtol * finite.max(initial=0.0) if atol is None else atol
         _compare(f"{title}, {label}", results, rtol, near)
+        _compare(f"{title}, {label} by value_and_grad", {**results, "lossbook": together[i]},
+                 rtol, near)
         rows.append((label, {"NumPy": results["lossbook"], "SymPy": results["SymPy"],
                              "torch": results["torch"]}))
     return Agreement(title, rows, rtol, atol or 0.0)
 
 
-def _as_tuple(gradients):
-    return gradients if isinstance(gradients, tuple) else (gradients,)
+def _in_rows(value, gradients):
+    """The value and each gradient, as float64 arrays."""
+    gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+    return [_as_float64(result) for result in (value, *gradients)]
 
 
 def _known_name(loss):

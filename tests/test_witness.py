@@ -111,6 +111,12 @@ class NotFlat(SmoothL1Loss):
         yield curvature
 
 
+class WrongTogether(MSELoss):
+    """Each entry point alone is right; only the shared one forgets the mean."""
+    def fused(self, input, target, scale, gradient):
+        return super().fused(input, target, 1.0, gradient)
+
+
 class ShapeLost(MSELoss):
     def __call__(self, *arrays):
         return super().__call__(*arrays).ravel()
@@ -130,6 +136,9 @@ WRONG = [
     (NotFlat(reduction="none"), [[1.0, 4.0], [0.0, 0.0]],
      "NotFlat, gradient in input at index 1:\n    lossbook gives 1.0000000001, "
      "SymPy and torch give 1.0"),
+    (WrongTogether(), [[1.0, 4.0], [0.0, 0.0]],
+     "WrongTogether, gradient in input by value_and_grad at index 0:\n    lossbook gives 2, "
+     "SymPy and torch give 1"),
     (ShapeLost(reduction="none"), [[[1.0, 4.0]], [[0.0, 0.0]]],
      "ShapeLost, value: lossbook has shape (2,), SymPy has shape (1, 2), torch has shape (1, 2)"),
 ]
