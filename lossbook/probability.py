@@ -34,8 +34,8 @@ def log_factorial(n):
 
     n : array_like of whole numbers, 0 … 2⁵³
 
-    Right to a few units in the last place: a table below 16, Stirling's formula with its error
-    terms above.
+    Right to a few units in the last place: a table below 16, Stirling's
+    formula with its error terms from there on.
 
     >>> print(log_factorial([0, 1, 5, 100]).round(4))
     [  0.       0.       4.7875 363.7394]
@@ -220,7 +220,7 @@ def binomial_poisson_distance(n, p):
     n : array_like of whole numbers, 0 … 2⁵³
     p : array_like of probabilities
 
-    The absolute error is below 1e-14. Time and memory grow as the square root of np.
+    The absolute error is below 1e-13. Time and memory grow as the square root of np.
 
     >>> print(binomial_poisson_distance([20, 100, 1000], [0.5, 0.1, 0.01]).round(4))
     [0.1665 0.0258 0.0025]

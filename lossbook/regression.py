@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from lossbook import checks
-from lossbook.loss import CURVATURE, VALUE, Elementwise, option
+from lossbook.loss import CURVATURE, VALUE, Elementwise, dot, option
 
 
 class L1Loss(Elementwise):
@@ -37,7 +37,7 @@ class L1Loss(Elementwise):
     def fused(self, input, target, scale, gradient):
         error = input - target
         np.sign(error, out=gradient)
-        total = float(np.dot(gradient, error))
+        total = dot(gradient, error)
         gradient *= scale
         return total
 
@@ -71,7 +71,7 @@ class MSELoss(Elementwise):
 
     def fused(self, input, target, scale, gradient):
         error = np.subtract(input, target, out=gradient)
-        total = float(np.dot(error, error))
+        total = dot(error, error)
         gradient *= 2 * scale
         return total
 
@@ -111,15 +111,17 @@ class RMSELoss(Elementwise):
                 continue
             output, = self._outputs(order, arrays)
             for (input, target), (part,) in self.walk(arrays, [output]):
-                slope = (input - target) / largest / root / count if largest else 0.0
-                if order == CURVATURE and largest:
-                    slope = (1 / count - slope * slope) / root / largest
-                part[...] = slope
+                if not largest:
+                    part[...] = 0
+                    continue
+                slope = (input - target) / largest / root / count
+                bend = (1 / count - slope * slope) / root / largest
+                part[...] = bend if order == CURVATURE else slope
             results.append(output[()])
         return tuple(results)
 
     def _scaled_root(self, arrays, count):
-        """The largest error, and the root of the mean square of errors measured in it."""
+        """The largest error, and the RMSE of the errors measured in it."""
         largest, squares = 0.0, 0.0
         for (input, target), _ in self.walk(arrays, []):
             error = np.abs(input - target)
@@ -131,7 +133,9 @@ class RMSELoss(Elementwise):
             if largest:
                 scaled = error / largest
                 squares += float(np.sum(scaled * scaled))
-        return largest, 1.0 if np.isinf(largest) else float(np.sqrt(squares / count))
+        if np.isinf(largest):
+            return largest, 1.0
+        return largest, float(np.sqrt(squares / count))
 
 
 class HuberLoss(Elementwise):
@@ -227,4 +231,4 @@ class SmoothL1Loss(Elementwise):
 def _clip_into(gradient, error, knee):
     """Write the clipped error, and sum clipped * (error - clipped / 2), the Huber loss."""
     error.clip(-knee, knee, out=gradient)
-    return float(np.dot(gradient, error)) - float(np.dot(gradient, gradient)) / 2
+    return dot(gradient, error) - dot(gradient, gradient) / 2

@@ -1,7 +1,8 @@
 """The few functions whose textbook form loses digits or overflows, written so that it does not.
 
-They take and return arrays of float32 or float64 and are exact to a few units in the last place
-wherever the true value is representable.
+They take and return arrays of float32 or float64. `sigmoid`, `softplus` and `xlogy` are right to a
+few units in the last place; `logsumexp` and `log_softmax` to a few units of the largest term that
+they add up, so that a result near 0 beside terms near 1 keeps fewer digits.
 """
 
 import numpy as np
@@ -13,8 +14,8 @@ def sigmoid(x):
     >>> print(sigmoid(np.array([-800.0, -30.0, 0.0])))
     [0.00000000e+00 9.35762297e-14 5.00000000e-01]
     """
-    tail = np.exp(-np.abs(x))                      # in (0, 1], so nothing overflows
-    return np.maximum(x >= 0, tail) / (1 + tail)   # 1 / (1 + tail) or tail / (1 + tail)
+    tail = np.exp(-np.abs(x))    # in (0, 1]: nothing overflows
+    return np.maximum(x >= 0, tail) / (1 + tail)
 
 
 def softplus(x):
@@ -33,8 +34,9 @@ def logsumexp(x, axis=0):
     1000.693147
     """
     top = x.max(axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0)       # all -inf, or one +inf: no shift to make
-    return np.log(np.exp(x - top).sum(axis=axis)) + top.squeeze(axis=axis)
+    top = np.where(np.isfinite(top), top, 0)    # no shift by infinity
+    total = np.exp(x - top).sum(axis=axis)
+    return np.log(total) + top.squeeze(axis=axis)
 
 
 def log_softmax(x, axis=0):

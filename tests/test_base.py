@@ -261,3 +261,10 @@ def test_blocks_do_not_change_a_result():
     np.testing.assert_allclose(whole, -np.take_along_axis(log_p, target[:, None], 1)[:, 0])
     one_hot = np.eye(5)[target].transpose(0, 3, 1, 2)
     np.testing.assert_allclose(slope, np.exp(log_p) - one_hot, atol=1e-15)
+
+
+def test_terms_without_its_prediction_is_refused_at_once():
+    with pytest.raises(TypeError, match=r"Mine.terms: expected an argument named 'input', got x, y"):
+        class Mine(Elementwise):
+            def terms(self, x, y):
+                yield x - y

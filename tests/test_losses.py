@@ -441,6 +441,12 @@ def test_a_float32_mean_does_not_overflow_or_drift():
         np.testing.assert_allclose(loss(x, np.zeros_like(x)), np.float32(1e36), rtol=1e-6)
         np.testing.assert_allclose(loss.value_and_grad(x, np.zeros_like(x))[0], np.float32(1e36),
                                    rtol=1e-6)
+    x = np.full(1_000_000, 0.1, np.float32)    # equal roundings add up
+    for loss in (lossbook.L1Loss(), lossbook.MSELoss(), lossbook.HuberLoss(delta=0.05),
+                 lossbook.SmoothL1Loss()):
+        truth = loss(x[:1].astype(np.float64), np.zeros(1))
+        np.testing.assert_allclose(loss(x, 0 * x), truth, rtol=1e-6)
+        np.testing.assert_allclose(loss.value_and_grad(x, 0 * x)[0], truth, rtol=1e-6)
     x = np.random.default_rng(11).normal(size=3_000_000).astype(np.float32)
     truth = np.mean(x.astype(np.float64) ** 2)
     loss = lossbook.MSELoss()

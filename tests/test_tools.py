@@ -45,6 +45,11 @@ def figure(alt="A curve that falls to zero at the origin and rises again."):
     return code("plot()", {"image/svg+xml": "<svg/>", "text/plain": "<Figure>"}, mystnb=settings)
 
 
+def no_picture():
+    settings = {"image": {"alt": "A curve that falls to zero and rises."}, "figure": {"name": "fig"}}
+    return code("show(ax)\nprint(1)", "1", mystnb=settings)
+
+
 def loss_page(*more, drop=()):
     cells = [md("# Trial loss")]
     for heading in guards.LOSS_PAGE:
@@ -115,6 +120,7 @@ BAD = [
     (guards.alternatives, page(code("h", {"text/html": "<img src='a.png'>"})), "<img> without alt"),
     (guards.alternatives, page(code("h", {"text/html": SVG})), "<svg> without aria-label"),
     (guards.alternatives, page(md("![](a.png)")), "without alternative text"),
+    (guards.alternatives, page(no_picture()), "a figure's cell without a picture"),
     (guards.local_images, page(md("![A](https://x.org/a.png)")), "asks another site"),
     (guards.local_images, page(md("```{image} https://x.org/a.png\n```")), "asks another site"),
     (guards.local_images, page(code("h", {"text/html": "<script src='//cdn.org/a.js'></script>"})), "asks another site"),
@@ -207,9 +213,9 @@ def test_contents():
 
 
 def test_catalogue():
-    rows, toc, names = {"ALoss": row("book/a_loss"), "BLoss": row(None)}, ["book/a_loss", "book/x"], ["ALoss", "BLoss", "Loss", "f"]
+    rows, toc, names = {"ALoss": row("book/p/a_loss"), "BLoss": row(None)}, ["book/p/a_loss", "book/x"], ["ALoss", "BLoss", "Loss", "f"]
     assert list(guards.catalogue(rows, toc, names)) == []
-    assert "no row of lossbook.catalogue names it" in next(iter(guards.catalogue(rows, [*toc, "book/c_loss"], names)))
+    assert "no row of lossbook.catalogue names it" in next(iter(guards.catalogue(rows, [*toc, "book/p/c_loss"], names)))
     assert "not in _toc.yml" in next(iter(guards.catalogue(rows, [], names)))
     assert "lossbook.CLoss has no row" in next(iter(guards.catalogue(rows, toc, [*names, "CLoss"])))
     assert "no such class" in next(iter(guards.catalogue(rows, toc, ["ALoss"])))

@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lossbook"
 HEAVY = {"torch", "sympy", "scipy", "matplotlib", "mpmath"}
-LOSSES = ["__init__", "loss", "checks", "stable", "information", "regression", "catalogue"]
+LOSSES = ["__init__", "loss", "checks", "stable", "information", "probability", "regression",
+          "catalogue"]
 
 
 def imports(path):

@@ -273,8 +273,11 @@ def option_lines(text: str) -> dict[str, str]:
 
 @guard
 def alternatives(page: Page) -> Problems:
-    """Every picture has words for a reader who does not see it."""
+    """Every picture is there, and has words for a reader who does not see it."""
     for cell in page.code:
+        shown = [mime for output in cell.outputs for mime in output.get("data", {})]
+        if "figure" in cell.metadata.get("mystnb", {}) and not any(m.startswith("image/") for m in shown):
+            yield page.at(cell, "a figure's cell without a picture: show(...) must be its last expression")
         for output in cell.outputs:
             data = output.get("data", {})
             if any(mime.startswith("image/") for mime in data):
@@ -480,7 +483,7 @@ def contents(toc: list[str], files: list[str]) -> Problems:
 
 def catalogue(rows: dict, toc: list[str], exported: Iterable[str]) -> Problems:
     """A row of the catalogue for each page about a loss and for each class, and the other way round."""
-    loss_pages = {page for page in toc if page.endswith("_loss")}
+    loss_pages = {page for page in toc if page.endswith("_loss") and page.count("/") > 1}
     named = {row.page: name for name, row in rows.items() if row.page}
     for page in sorted(loss_pages - set(named)):
         yield f"_toc.yml has {page}, but no row of lossbook.catalogue names it as its page"
