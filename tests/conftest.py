@@ -1,10 +1,13 @@
 """Settings that all tests share. What loads a browser or a kernel is in the file that needs it."""
 
 import pytest
+from hypothesis import settings
 
 from tools.notebooks import settle_environment
 
 settle_environment()
+settings.register_profile("lossbook", derandomize=True, deadline=None)    # the same examples each time
+settings.load_profile("lossbook")
 SITE_LINES = pytest.StashKey[list]()
 
 
