@@ -20,28 +20,53 @@ EXTREMES = {
 }
 
 
+def pairs(first, second, dtype):
+    """Two arrays that hold every pair of a number of the first and one of the second list."""
+    grid = np.meshgrid(np.array(first, dtype), np.array(second, dtype), indexing="ij")
+    return [numbers.ravel() for numbers in grid]
+
+
+def any_numbers(rng, dtype, shape):
+    """Prediction and target drawn from a normal distribution."""
+    return [rng.normal(size=shape).astype(dtype) for _ in range(2)]
+
+
+def extreme_numbers(dtype):
+    return pairs(EXTREMES[dtype], EXTREMES[dtype], dtype)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     loss: type
-    torch: Callable                # (input, target, reduction=..., **options), differentiable
+    torch: Callable                # (*tensors, reduction=..., **options), differentiable
     twin: type | None              # the class of torch whose signature must be ours
     options: list = field(default_factory=lambda: [{}])       # each is tested
-    kinks: list = field(default_factory=list)                 # (options, inputs, targets)
+    generate: Callable = any_numbers                          # (rng, dtype, shape) -> arrays
+    shapes: list = field(default_factory=lambda: [(3, 7), (5,), (), (2, 1, 4, 3)])
+    extremes: Callable = extreme_numbers                      # dtype -> arrays
+    kinks: list = field(default_factory=list)                 # (options, arrays)
     bad_options: list = field(default_factory=list)           # (options, message)
-    minimiser: Callable            # targets -> the best constant prediction, with default options
-    smooth: Callable = lambda error, **options: np.ones_like(error, bool)
-    # where the loss has derivatives: away from its corners, for finite differences
+    bad_data: list = field(default_factory=list)              # (options, arrays, message)
+    minimiser: Callable | None = None    # targets -> the best constant prediction
+    away: Callable = lambda arrays, options: arrays   # the arrays without what lies near a corner
     flat: bool = False             # piecewise linear: the curvature is 0 away from the corner
+    curvature: bool = True         # `terms` yields it
+    extremes_as_torch: bool = True       # torch itself survives the extremes
 
-    def generate(self, rng, dtype=np.float64, shape=(3, 7)):
-        return [rng.normal(size=shape).astype(dtype) for _ in self.loss.arguments]
+    def __str__(self):
+        return self.loss.__name__
 
     @property
     def reductions(self):
         return self.loss.reductions
 
-    def __str__(self):
-        return self.loss.__name__
+
+def keep(near):
+    """`away` for elementwise losses: drop the elements for which near(error, **options) holds."""
+    def away(arrays, options):
+        kept = ~near(arrays[0] - arrays[1], **options)
+        return [array[kept] for array in arrays]
+    return away
 
 
 def rmse(input, target, reduction="mean"):
@@ -59,42 +84,45 @@ def huber_minimiser(targets):
     return middle
 
 
-BAD_NUMBERS = [(0.0, "0.0"), (-1, "-1"), (np.nan, "nan"), (np.inf, "inf")]
+def refused_numbers(name, expected, *numbers):
+    """Rows of `bad_options` for numbers outside an option's range."""
+    return [({name: number}, f"{name}: expected {expected}, got {number!r}") for number in numbers]
+
 
 CASES = [
     Case(
         loss=lossbook.L1Loss, torch=F.l1_loss, twin=torch.nn.L1Loss,
-        kinks=[({}, [0.0, -0.0, 2.0], [0.0, 0.0, 2.0])],
+        kinks=[({}, [[0.0, -0.0, 2.0], [0.0, 0.0, 2.0]])],
         minimiser=np.median,
-        smooth=lambda error: abs(error) > 1e-2,
+        away=keep(lambda error: abs(error) < 1e-2),
         flat=True,
     ),
     Case(
         loss=lossbook.MSELoss, torch=F.mse_loss, twin=torch.nn.MSELoss,
-        kinks=[({}, [0.0, -0.0, 2.0], [0.0, 0.0, 2.0])],
+        kinks=[({}, [[0.0, -0.0, 2.0], [0.0, 0.0, 2.0]])],
         minimiser=np.mean,
     ),
     Case(
         loss=lossbook.RMSELoss, torch=rmse, twin=None,
         minimiser=np.mean,
+        extremes_as_torch=False,    # it squares 1e300
     ),
     Case(
         loss=lossbook.HuberLoss, torch=F.huber_loss, twin=torch.nn.HuberLoss,
         options=[{}, {"delta": 0.3}, {"delta": 2.5}, {"delta": 1e-3}, {"delta": 1e6}],
-        kinks=[({}, [1.0, -1.0, 0.0], [0.0] * 3), ({"delta": 0.25}, [1.25, 0.75], [1.0] * 2)],
-        bad_options=[({"delta": value}, f"delta: expected a positive finite number, got {text}")
-                     for value, text in BAD_NUMBERS],
+        kinks=[({}, [[1.0, -1.0, 0.0], [0.0] * 3]), ({"delta": 0.25}, [[1.25, 0.75], [1.0] * 2])],
+        bad_options=refused_numbers("delta", "a positive finite number", 0.0, -1, np.nan, np.inf),
         minimiser=huber_minimiser,
-        smooth=lambda error, delta=1.0: abs(abs(error) - delta) > 1e-2,
+        away=keep(lambda error, delta=1.0: abs(abs(error) - delta) < 1e-2),
     ),
     Case(
         loss=lossbook.SmoothL1Loss, torch=F.smooth_l1_loss, twin=torch.nn.SmoothL1Loss,
         options=[{}, {"beta": 0.3}, {"beta": 2.5}, {"beta": 1e-3}, {"beta": 0.0}, {"beta": 0}],
-        kinks=[({}, [1.0, -1.0, 0.0], [0.0] * 3), ({"beta": 0.25}, [1.25, 0.75], [1.0] * 2),
-               ({"beta": 0.0}, [0.0, 1.0], [0.0, 1.0])],
-        bad_options=[({"beta": value}, f"beta: expected a finite number, 0 or above, got {text}")
-                     for value, text in BAD_NUMBERS[1:]],
+        kinks=[({}, [[1.0, -1.0, 0.0], [0.0] * 3]), ({"beta": 0.25}, [[1.25, 0.75], [1.0] * 2]),
+               ({"beta": 0.0}, [[0.0, 1.0], [0.0, 1.0]])],
+        bad_options=refused_numbers("beta", "a finite number, 0 or above", -1, np.nan, np.inf),
         minimiser=huber_minimiser,
-        smooth=lambda error, beta=1.0: (abs(abs(error) - beta) > 1e-2) & (abs(error) > 1e-2),
+        away=keep(lambda error, beta=1.0:
+                  (abs(abs(error) - beta) < 1e-2) | (abs(error) < 1e-2)),
     ),
 ]
