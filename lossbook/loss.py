@@ -260,8 +260,8 @@ def dot(a, b):
     if a.dtype == np.float64 or a.size < 1024:
         return float(np.dot(a, b))
     rows = a.size // 1024 * 1024
-    parts = np.matmul(a[:rows].reshape(-1, 1, 1024), b[:rows].reshape(-1, 1024, 1))
-    return float(parts.sum(dtype=np.float64)) + float(np.dot(a[rows:], b[rows:]))
+    parts = np.vecdot(a[:rows].reshape(-1, 1024), b[:rows].reshape(-1, 1024))
+    return float(np.add.reduce(parts, dtype=np.float64)) + float(np.dot(a[rows:], b[rows:]))
 
 
 def _sum(values):
