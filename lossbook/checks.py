@@ -42,6 +42,31 @@ def non_negative(name, value):
     return float(value)
 
 
+def finite(name, value):
+    """A finite real number, as a float."""
+    if not _number(name, value) or not -np.inf < value < np.inf:
+        refuse(name, "a finite number", repr(value))
+    return float(value)
+
+
+def flag(name, value):
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        refuse(name, "True or False", repr(value), TypeError)
+    return bool(value)
+
+
+def weight(name, value):
+    """None, or an array of finite numbers, 0 or above."""
+    if value is None:
+        return None
+    array = real(name, value)
+    outside = array[~((array >= 0) & (array < np.inf))]
+    if outside.size:
+        refuse(name, "finite weights, 0 or above", outside[0])
+    return array
+
+
 def _number(name, value):
     if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
         refuse(name, "a number", repr(value), TypeError)
@@ -73,6 +98,22 @@ def reals(names, values):
         return arrays
     dtype = np.result_type(*arrays)
     return [array.astype(dtype, copy=False) for array in arrays]
+
+
+def within(name, array, low, high, expected):
+    """Refuse numbers below `low` or above `high`; NaN passes, to show in the result."""
+    outside = (array < low) | (array > high)
+    if outside.any():
+        refuse(name, expected, array[outside].flat[0])
+    return array
+
+
+def signs(name, array):
+    """Refuse labels other than -1 and 1, NaN among them."""
+    outside = np.abs(array) != 1
+    if outside.any():
+        refuse(name, "-1 or 1", array[outside].flat[0])
+    return array
 
 
 def _array(name, value):

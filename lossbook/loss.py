@@ -66,7 +66,8 @@ class Loss:
     def __init_subclass__(cls):
         dataclass(frozen=True, kw_only=True, eq=False)(cls)    # so that a loss needs no decorator
         if "terms" in vars(cls):
-            cls.arguments = tuple(signature(cls.terms).parameters)[1:]
+            parameters = list(signature(cls.terms).parameters.values())[1:]
+            cls.arguments = tuple(p.name for p in parameters if p.default is p.empty)
             cls.fused = vars(cls).get("fused")    # a new formula takes no old kernel over
             for name in set(cls.predictions) - set(cls.arguments):
                 raise TypeError(f"{cls.__name__}.terms: expected an argument named {name!r}, got "
@@ -188,6 +189,7 @@ class Elementwise(Loss):
     """A loss with one term per element: all arguments have the shape of the first."""
 
     broadcasts: ClassVar[tuple[str, ...]] = ()    # the arguments that may be stretched to it
+    weights: ClassVar[tuple[str, ...]] = ()       # the array options that are, for `terms` to use
 
     def prepare(self, *arrays):
         arrays = checks.reals(self.arguments, arrays)
@@ -195,6 +197,12 @@ class Elementwise(Loss):
         for name, array in zip(self.arguments[1:], arrays[1:]):
             check = checks.broadcast if name in self.broadcasts else checks.shape
             check(name, array, expected, first)
+        weights = {name: getattr(self, name) for name in self.weights}
+        if all(weight is None for weight in weights.values()):
+            return arrays
+        for name, weight in weights.items():
+            weight = np.asarray(1.0 if weight is None else weight, arrays[0].dtype)
+            arrays.append(checks.broadcast(name, weight, expected, first))
         return arrays
 
     def denominator(self, *arrays):

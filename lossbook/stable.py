@@ -1,8 +1,7 @@
 """The few functions whose textbook form loses digits or overflows, written so that it does not.
 
-They take and return arrays of float32 or float64. `sigmoid`, `softplus` and `xlogy` are right to a
-few units in the last place; `logsumexp` and `log_softmax` to a few units of the largest term that
-they add up, so that a result near 0 beside terms near 1 keeps fewer digits.
+They take and return arrays of float32 or float64 and are right to a few units in the last place, as
+far as the rounding of their arguments allows.
 """
 
 import numpy as np
@@ -33,19 +32,33 @@ def logsumexp(x, axis=0):
     >>> print(logsumexp(np.array([1000.0, 1000.0])).round(6))
     1000.693147
     """
-    top = x.max(axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0)    # no shift by infinity
-    total = np.exp(x - top).sum(axis=axis)
-    return np.log(total) + top.squeeze(axis=axis)
+    top, others, _ = shifted_exp(x, axis)
+    return (top + np.log1p(others)).squeeze(axis=axis)
 
 
 def log_softmax(x, axis=0):
     """x - logsumexp(x): the logarithm of the softmax probabilities.
 
-    >>> print(log_softmax(np.array([0.0, 1000.0])))
-    [-1000.     0.]
+    >>> print(log_softmax(np.array([0.0, 40.0])))
+    [-4.00000000e+01 -4.24835426e-18]
     """
-    return x - np.expand_dims(logsumexp(x, axis=axis), axis)
+    top, others, _ = shifted_exp(x, axis)
+    return (x - top) - np.log1p(others)
+
+
+def shifted_exp(x, axis=0):
+    """The maximum, the sum of exp(x - maximum) over all but one maximum, and these exponentials.
+
+    The one left out is exactly 1. Kept apart, it does not drown the others: log1p(others) has all
+    its digits also where one entry towers over the rest.
+    """
+    top = x.max(axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)    # no shift by infinity
+    powers = np.exp(x - top)
+    winner = np.expand_dims(x.argmax(axis=axis), axis)
+    rest = powers.copy()
+    np.put_along_axis(rest, winner, np.take_along_axis(powers, winner, axis) - 1, axis)
+    return top, rest.sum(axis=axis, keepdims=True), powers
 
 
 def xlogy(x, y, log=np.log):

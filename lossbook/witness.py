@@ -11,6 +11,7 @@ This module needs SymPy and torch; ``import lossbook`` does not load it.
 import dataclasses
 import html
 import inspect
+import warnings
 from itertools import combinations
 
 import mpmath
@@ -285,7 +286,6 @@ def _sympy_witness(formula, options, arrays):
 
 
 def _torch_witness(name, formula, options, arrays):
-    twin = _torch_twin(name, options)
     tensors = {}
     for (argument, symbol), array in zip(formula.arguments.items(), arrays, strict=True):
         array = np.array(array)               # a copy in C order: torch knows no negative strides
@@ -293,16 +293,22 @@ def _torch_witness(name, formula, options, arrays):
         if array.dtype.kind != "f" and not labels:
             array = array.astype(np.float64)  # as the losses of this package do
         tensors[argument] = torch.tensor(array, requires_grad=argument in formula.predictions)
-    value = twin(*tensors.values())
+    twin = _torch_twin(name, options, next(iter(tensors.values())).dtype)
+    with warnings.catch_warnings():           # KLDivLoss warns of its mean, which is asked for here
+        warnings.filterwarnings("ignore", "reduction: 'mean'")
+        value = twin(*tensors.values())
     value.sum().backward()
     return value, tuple(tensors[prediction].grad for prediction in formula.predictions)
 
 
-def _torch_twin(name, options):
-    """The loss of torch with the same name and the same options."""
+def _torch_twin(name, options, dtype):
+    """The loss of torch with the same name and the same options; weights get the input's type."""
     if name in COMPOSED:
         return COMPOSED[name](**options)
     twin = getattr(torch.nn, name)
     known = inspect.signature(twin).parameters
-    return twin(**{option: torch.as_tensor(setting) if isinstance(setting, np.ndarray) else setting
-                   for option, setting in options.items() if option in known})
+    settings = {option: setting for option, setting in options.items() if option in known}
+    for option, setting in settings.items():
+        if setting is not None and "Tensor" in str(known[option].annotation):
+            settings[option] = torch.tensor(np.array(setting), dtype=dtype)
+    return twin(**settings)

@@ -21,10 +21,14 @@ x, y, z = sp.symbols("x y z", real=True)
 a, b = sp.symbols("a b", positive=True)
 
 # Every formula of the registry and those that stand in for it at special settings.
-ALL = dict(FORMULAS)
-for name, formula in FORMULAS.items():
-    for setting, other in formula.special.items():
-        ALL[f"{name} with {setting[0]}={setting[1]}"] = other
+def with_special(name, formula):
+    yield name, formula
+    for (option, setting), other in formula.special.items():
+        text = " given" if setting is ... else f"={setting}"
+        yield from with_special(f"{name} {option}{text}", other)
+
+
+ALL = {name: formula for each in FORMULAS.items() for name, formula in with_special(*each)}
 
 
 # ------------------------------------------------------------------- derivatives and their mutants
@@ -37,10 +41,9 @@ def test_the_textbook_derivatives_are_the_derived_ones(name):
     assert [e.rhs for e in equations] == [*formula.textbook, *formula.curvature]
 
 
-def mutants(formula, claim):
-    """Wrong versions of a textbook derivative, each with a different mistake."""
-    (symbol,) = formula.wrt
-    bases = list(formula.arguments.values())
+def mutants(formula, symbol, claim):
+    """Wrong versions of a textbook derivative in `symbol`, each with a different mistake."""
+    bases = list(formula.arguments.values())[:2]
     first, second = ([s[formula.index[0]] for s in bases] if formula.index else bases)
     swapped = {first: second, second: first}
     wrong = {"sign": -claim, "factor 2": 2 * claim, "plus 1": claim + 1,
@@ -54,18 +57,23 @@ def mutants(formula, claim):
 
 EXPECTED_MUTANTS = {
     "L1Loss": 5 + 1, "MSELoss": 5 + 3, "RMSELoss": 5 + 4, "HuberLoss": 6 + 5,
-    "SmoothL1Loss": 6 + 5, "SmoothL1Loss with beta=0": 5 + 1, "KLDivLoss": 4 + 1,
-    "KLDivLoss with log_target=True": 4 + 1}
+    "SmoothL1Loss": 6 + 5, "SmoothL1Loss beta=0": 5 + 1, "KLDivLoss": 4 + 1,
+    "KLDivLoss log_target=True": 4 + 1,
+    "PoissonNLLLoss": 5 + 5, "PoissonNLLLoss full=True": 5 + 5,
+    "PoissonNLLLoss log_input=False": 6 + 6, "PoissonNLLLoss log_input=False full=True": 6 + 6,
+    "GaussianNLLLoss": 5 + 4 + 3 + 4, "GaussianNLLLoss full=True": 5 + 4 + 3 + 4,
+    "BCELoss": 5 + 5, "BCEWithLogitsLoss": 5 + 5, "BCEWithLogitsLoss pos_weight given": 6 + 6,
+    "SoftMarginLoss": 5 + 5, "MarginRankingLoss": 6 + 6 + 1 + 1, "HingeEmbeddingLoss": 6 + 1}
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_wrong_derivatives_are_refused(name):
     formula, refused = ALL[name], 0
-    for right, derived in ((formula.textbook, formula.gradient),
-                           (formula.curvature, formula.second)):
-        for kind, mutant in mutants(formula, right[0]).items():
+    for symbol, right, derived in zip(2 * formula.wrt, formula.textbook + formula.curvature,
+                                      formula.gradient + formula.second, strict=True):
+        for kind, mutant in mutants(formula, symbol, right).items():
             with pytest.raises(NotProved):
-                prove(derived[0], mutant, *formula.signs)
+                prove(derived, mutant, *formula.signs)
                 pytest.fail(f"{name}: the mutant {kind!r} was proved")
             refused += 1
     assert refused == EXPECTED_MUTANTS[name]
@@ -150,9 +158,71 @@ def test_kl_is_cross_entropy_minus_entropy(size):
         prove(divergence(q, p), cross - entropy)
 
 
+def in_words(name, **words):
+    """The value of a formula with other expressions put for its arguments."""
+    formula = ALL[name]
+    return formula.value.subs({formula.arguments[n]: to for n, to in words.items()})
+
+
+def test_bce_of_a_sigmoid_is_bce_with_logits():
+    logits = in_words("BCEWithLogitsLoss", input=x, target=y)
+    prove(logits, softplus(x) - x*y)
+    prove(in_words("BCELoss", input=sigmoid(x), target=y), logits)
+    with pytest.raises(NotProved):
+        prove(in_words("BCELoss", input=sigmoid(-x), target=y), logits)
+    weighted = ALL["BCEWithLogitsLoss pos_weight given"]
+    prove(weighted.value.subs(weighted.options["pos_weight"], 1), logits)
+    bce = FORMULAS["BCELoss"]
+    (slope,) = bce.gradient
+    prove(slope.subs(bce.wrt[0], sigmoid(x)) * sigmoid(x).diff(x), sigmoid(x) - y)
+
+
+@pytest.mark.parametrize("t", [0, 1])
+def test_soft_margin_is_bce_with_logits_with_targets_of_plus_and_minus_1(t):
+    prove(in_words("SoftMarginLoss", input=x, target=2*t - 1),
+          in_words("BCEWithLogitsLoss", input=x, target=sp.S(t)))
+    with pytest.raises(NotProved):
+        prove(in_words("SoftMarginLoss", input=x, target=1 - 2*t),
+              in_words("BCEWithLogitsLoss", input=x, target=sp.S(t)))
+
+
+def test_kl_divergence_is_cross_entropy_minus_entropy_for_three_outcomes():
+    outcomes = list(zip(sp.symbols("p:3", positive=True), sp.symbols("q:3", positive=True)))
+    divergence = sum(in_words("KLDivLoss", input=sp.log(q), target=p) for p, q in outcomes)
+    by_logs = sum(in_words("KLDivLoss log_target=True", input=sp.log(q), target=sp.log(p))
+                  for p, q in outcomes)
+    cross = -sum(p * sp.log(q) for p, q in outcomes)
+    entropy = -sum(p * sp.log(p) for p, _ in outcomes)
+    prove(divergence, cross - entropy)
+    prove(by_logs, cross - entropy)
+    with pytest.raises(NotProved):
+        prove(divergence, cross + entropy)
+
+
+def test_gaussian_with_variance_a_half_is_the_squared_error():
+    half = {"input": x, "target": y, "var": sp.S.Half}
+    square = in_words("MSELoss", input=x, target=y)
+    prove(in_words("GaussianNLLLoss", **half), square - sp.log(2) / 2)
+    prove(in_words("GaussianNLLLoss full=True", **half), square + sp.log(sp.pi) / 2)
+    density = sp.exp(-(x - y)**2 / (2*a)) / sp.sqrt(2*sp.pi*a)
+    prove(in_words("GaussianNLLLoss full=True", input=x, target=y, var=a), -sp.log(density))
+
+
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_full_poisson_is_the_negative_log_likelihood_up_to_stirling(count):
+    """log k! lies above Stirling's formula, by 1/(12k + 1) to 1/(12k) (Robbins, 1955)."""
+    exact = sp.exp(x) - count*x + sp.log(sp.factorial(count))
+    gap = sp.expand(exact - in_words("PoissonNLLLoss full=True", log_input=x, target=count))
+    assert gap.is_number and 1/(12*count + 1) < gap < 1/(12*count)
+    short = in_words("PoissonNLLLoss", log_input=x, target=count)
+    prove(exact - short, sp.log(sp.factorial(count)))
+    rate = in_words("PoissonNLLLoss log_input=False", log_input=sp.exp(x), target=count)
+    prove(rate.subs(ALL["PoissonNLLLoss log_input=False"].options["eps"], 0), short)
+
+
 # ---------------------------------------------------------------------------------------- printers
 
-huber, kl = FORMULAS["HuberLoss"], FORMULAS["KLDivLoss"]
+huber, kl, hinge = (FORMULAS[name] for name in ("HuberLoss", "KLDivLoss", "HingeEmbeddingLoss"))
 delta, p = huber.options["delta"], kl.arguments["target"]
 PRINTED = {
     "l1": ((x, y), sp.Tuple(abs(x - y), sp.sign(x - y))),
@@ -165,6 +235,7 @@ PRINTED = {
     "corners": ((x, y), sp.Tuple(relu(x - y), step(x - y), step(x - y, 0), sp.Heaviside(x - y))),
     "max": ((x, y), sp.Tuple(sp.Max(0, x, y), sp.Min(1, sp.Max(x, y)), sp.Min(x, -x))),
     "constants": ((x, y), sp.Tuple(x + sp.log(2*sp.pi)/2, sp.sqrt(2)*y, sp.E*x, sp.exp(-1)*sp.pi)),
+    "hinge": ((x, y, hinge.options["margin"]), sp.Tuple(hinge.value, *hinge.gradient)),
     "conditions": ((x, y), sp.Tuple(sp.Piecewise(
         (1, sp.Eq(y, 1)), (x, (sp.Ne(y, 2) & (x > 0)) | ~(y > 3)), (0, True)))),
 }
@@ -347,6 +418,101 @@ def test_evaluation_of_kl_and_rmse():
     assert value == 0 and (slopes == 0).all()          # a convention; torch gives nan
     value, (slopes,) = FORMULAS["RMSELoss"].evaluate([[1.0, np.nan], [1.0, 2.0]])
     assert mpmath.isnan(value.item()) and all(map(mpmath.isnan, slopes))
+
+
+rng = np.random.default_rng(8)
+REAL = np.append(rng.normal(0, 2, 30), [0.0, 1.0, -1.0, 0.5, 2.0])
+SIGNS = rng.choice([-1.0, 1.0], REAL.shape)
+COUNTS = np.append(rng.integers(0, 6, 29), [0.0, 1.0, 2.0, 1.0, 1.5, 1e3])
+SHARES = np.append(rng.random(REAL.size - 3), [0.0, 1.0, 0.5])
+ODDS = np.exp(REAL)
+AGAINST_TORCH = [
+    *[("PoissonNLLLoss", dict(full=full), [REAL, COUNTS]) for full in (False, True)],
+    *[("PoissonNLLLoss", dict(log_input=False, full=full, eps=eps),
+       [np.append(ODDS[:-1], 0), COUNTS]) for full in (False, True) for eps in (1e-8, 0.5)],
+    *[("GaussianNLLLoss", dict(full=full, eps=eps), [REAL, SIGNS, np.append(ODDS[:-2], [0, eps])])
+      for full in (False, True) for eps in (1e-6, 0.5)],
+    ("BCELoss", dict(weight=None), [rng.random(35), SHARES]),
+    ("BCELoss", dict(weight=ODDS), [rng.random(35), SHARES]),
+    ("BCEWithLogitsLoss", dict(weight=None, pos_weight=None), [REAL, SHARES]),
+    ("BCEWithLogitsLoss", dict(weight=ODDS), [REAL, SHARES]),
+    ("BCEWithLogitsLoss", dict(pos_weight=np.array(3.0)), [REAL, SHARES]),
+    ("BCEWithLogitsLoss", dict(weight=ODDS[:5], pos_weight=ODDS[7:12]),
+     [REAL.reshape(7, 5), SHARES.reshape(7, 5)]),
+    ("SoftMarginLoss", {}, [REAL, SIGNS]),
+    *[("HingeEmbeddingLoss", dict(margin=margin), [REAL, signs])
+      for margin in (1.0, -1.0, 0.0, 2.0) for signs in (SIGNS, -SIGNS)],
+    *[("MarginRankingLoss", dict(margin=margin), [REAL, np.append(REAL[:20], np.zeros(15)), signs])
+      for margin in (0.0, 1.0, -1.0) for signs in (SIGNS, -SIGNS)],
+    ("MarginRankingLoss", dict(margin=0.5), [REAL.reshape(7, 5), REAL[None, :5], SIGNS.reshape(7, 5)]),
+]
+
+
+def by_torch(name, options, arrays):
+    """Losses and gradients, element by element, from torch.nn."""
+    options = {option: torch.tensor(setting) if isinstance(setting, np.ndarray) else setting
+               for option, setting in options.items()}
+    tensors = dict(zip(FORMULAS[name].arguments, map(torch.tensor, arrays), strict=True))
+    for prediction in FORMULAS[name].predictions:
+        tensors[prediction].requires_grad_()
+    losses = getattr(torch.nn, name)(**options, reduction="none")(*tensors.values())
+    losses.sum().backward()
+    return [losses.detach(), *(tensors[p].grad for p in FORMULAS[name].predictions)]
+
+
+@pytest.mark.parametrize("name, options, arrays", AGAINST_TORCH)
+def test_evaluation_is_what_torch_computes(name, options, arrays):
+    values, slopes = FORMULAS[name].evaluate(arrays, options)
+    for ours, theirs in zip((values, *slopes), by_torch(name, options, arrays), strict=True):
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(theirs, ours.astype(float), rtol=1e-12, atol=1e-14)
+
+
+def test_evaluation_of_bce_at_the_border():
+    p, y = np.array([0, 1, 0, 1, 0, 1, 1e-13, 1e-50, 5e-324, 1 - 2**-53, 2e-12, np.nan]), np.array(
+        [0, 0, 1, 1, 0.5, 0.5, 1, 1, 1, 0.25, 1, 1])
+    values, (slopes,) = FORMULAS["BCELoss"].evaluate([p, y])
+    expected = [0, 100, 100, 0, 50, 50]
+    assert list(values[:6]) == expected and values[7:9].tolist() == [100, 100]
+    slope = (p - y) / np.maximum(p * (1 - p), 1e-12)
+    np.testing.assert_allclose(slopes.astype(float), slope, rtol=1e-14)
+    losses, gradient = by_torch("BCELoss", {}, [p[:-1], y[:-1]])
+    np.testing.assert_allclose(values[:-1].astype(float), losses, rtol=1e-14)
+    np.testing.assert_allclose(slopes[:-1].astype(float), gradient, rtol=5e-9)
+    assert mpmath.isnan(values[-1])
+    # log(1 - p) keeps its digits where 1 - p is 1
+    (value,), _ = FORMULAS["BCELoss"].evaluate([[1e-300], [0.0]])
+    assert abs(value / mpmath.mpf(1e-300) - 1) < 1e-45
+
+
+def test_evaluation_of_far_logits():
+    """e⁻⁸⁰⁰ is there to 45 digits, though it is the difference of two numbers near 800."""
+    for name, target in (("BCEWithLogitsLoss", 1.0), ("SoftMarginLoss", 1.0)):
+        (value,), ((slope,),) = FORMULAS[name].evaluate([[800.0], [target]])
+        with localcontext() as context:
+            context.prec = 800
+            tiny = Decimal(-800).exp()
+            for got, right in ((value, (1 + tiny).ln()), (slope, -tiny / (1 + tiny))):
+                assert abs(Decimal(digits(got, 60)) / right - 1) < Decimal("1e-45")
+        values, (slopes,) = FORMULAS[name].evaluate([[-800.0, np.nan], [target] * 2])
+        assert values[0] == 800 and slopes[0] == -1 and mpmath.isnan(values[1])
+    values, (slopes,) = FORMULAS["BCEWithLogitsLoss"].evaluate([[np.inf, -np.inf], [0.0, 1.0]])
+    assert list(values) == [np.inf, np.inf] and list(slopes) == [1, -1]
+
+
+def test_special_settings_combine_and_none_is_no_setting():
+    poisson = FORMULAS["PoissonNLLLoss"]
+    found = [[float(poisson.evaluate([[2.0], [3.0]], dict(log_input=log, full=full, eps=0.0))[0][0])
+              for full in (False, True)] for log in (True, False)]
+    stirling = 3 * np.log(3) - 3 + np.log(6 * np.pi) / 2
+    short = np.array([[np.exp(2) - 6], [2 - 3 * np.log(2)]])
+    np.testing.assert_allclose(found, short + [0, stirling], rtol=1e-14)
+    plain = poisson.evaluate([[2.0], [3.0]])
+    assert plain[0] == poisson.evaluate([[2.0], [3.0]], dict(log_input=None, full=None))[0]
+    with pytest.raises(ValueError, match="expected a number for eps"):
+        poisson.evaluate([[2.0], [3.0]], dict(log_input=False, eps=None))
+    (value,), _ = poisson.evaluate([[-1.0], [3.0]], dict(log_input=False, eps=0.5))
+    assert mpmath.isnan(value)                         # the logarithm of a negative number
 
 
 def test_evaluation_takes_what_a_formula_takes():

@@ -11,7 +11,9 @@ import sympy as sp
 import torch
 
 import lossbook
-from lossbook import HuberLoss, L1Loss, MSELoss, RMSELoss, SmoothL1Loss
+from lossbook import (BCELoss, BCEWithLogitsLoss, GaussianNLLLoss, HingeEmbeddingLoss, HuberLoss,
+                      KLDivLoss, L1Loss, MarginRankingLoss, MSELoss, PoissonNLLLoss, RMSELoss,
+                      SmoothL1Loss, SoftMarginLoss)
 from lossbook.loss import Loss, option
 from lossbook.witness import Agreement, Disagreement, agree, three_witnesses
 
@@ -36,6 +38,45 @@ def test_right_losses_agree(loss, reduction, dtype):
     assert table.verdict == ("agree to 1e-12" if dtype is np.float64 else "agree to 1e-5")
 
 
+rng = np.random.default_rng(7)
+SIGNS, COUNTS = rng.choice([-1, 1], INPUT.shape), rng.integers(0, 5, INPUT.shape)
+SHARES, ODDS, WEIGHTS = rng.random(INPUT.shape), np.exp(TARGET), rng.random(INPUT.shape)
+LOG_SHARES = np.log(rng.random(INPUT.shape))
+MORE = [
+    (PoissonNLLLoss, {}, [INPUT, COUNTS]),
+    (PoissonNLLLoss, dict(full=True), [INPUT, COUNTS]),
+    (PoissonNLLLoss, dict(log_input=False), [ODDS, COUNTS]),
+    (PoissonNLLLoss, dict(log_input=False, full=True, eps=0.5), [ODDS, COUNTS]),
+    (GaussianNLLLoss, {}, [INPUT, TARGET, ODDS]),
+    (GaussianNLLLoss, dict(full=True, eps=0.5), [INPUT, TARGET, ODDS]),
+    (GaussianNLLLoss, {}, [INPUT, TARGET, ODDS[:, :1]]),
+    (BCELoss, {}, [ODDS / (1 + ODDS), SHARES]),
+    (BCELoss, dict(weight=WEIGHTS), [ODDS / (1 + ODDS), SHARES]),
+    (BCELoss, dict(weight=2.5), [ODDS / (1 + ODDS), SHARES]),
+    (BCEWithLogitsLoss, {}, [INPUT, SHARES]),
+    (BCEWithLogitsLoss, dict(pos_weight=3.0), [INPUT, SHARES]),
+    (BCEWithLogitsLoss, dict(weight=WEIGHTS, pos_weight=WEIGHTS[0]), [INPUT, SHARES]),
+    (SoftMarginLoss, {}, [INPUT, SIGNS]),
+    (KLDivLoss, {}, [LOG_SHARES, SHARES]),
+    (KLDivLoss, dict(log_target=True), [LOG_SHARES, np.log(SHARES)]),
+    (MarginRankingLoss, {}, [INPUT, TARGET, SIGNS]),
+    (MarginRankingLoss, dict(margin=0.5), [INPUT, INPUT, SIGNS]),
+    (HingeEmbeddingLoss, {}, [INPUT, SIGNS]),
+    (HingeEmbeddingLoss, dict(margin=0.25), [INPUT, SIGNS]),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("kind, options, arrays, reduction", [
+    (*case, reduction) for case in MORE for reduction in case[0].reductions])
+def test_right_losses_of_other_arguments_agree(kind, options, arrays, reduction, dtype):
+    table = three_witnesses(kind(**options, reduction=reduction), *(a.astype(dtype) for a in arrays))
+    assert [label for label, _ in table.rows[1:]] == [f"gradient in {p}" for p in kind.predictions]
+    given = dict(zip(kind.arguments, arrays))
+    for prediction, (_, slopes) in zip(kind.predictions, table.rows[1:]):
+        assert [s.shape for s in slopes.values()] == [given[prediction].shape] * 3
+
+
 def test_rmse_agrees_with_the_composed_twin():
     table = three_witnesses(RMSELoss(), INPUT, TARGET)
     expected = np.sqrt(np.mean((INPUT - TARGET)**2))
@@ -53,6 +94,25 @@ def test_corners_agree():
     three_witnesses(L1Loss(), [1.0, 2.0], [1.0, 0.0])
     three_witnesses(HuberLoss(), [1.0, -1.0, 0.0], [0.0, 0.0, 0.0])
     three_witnesses(SmoothL1Loss(), [1.0, -1.0, 0.0], [0.0, 0.0, 0.0])
+    three_witnesses(HingeEmbeddingLoss(), [1.0, 1.0, 0.0], [1.0, -1.0, -1.0])
+    three_witnesses(MarginRankingLoss(), [1.0, 2.0], [1.0, 2.0], [1.0, -1.0])
+    three_witnesses(MarginRankingLoss(margin=1.0), [2.0, 2.0], [1.0, 3.0], [1.0, -1.0])
+    three_witnesses(KLDivLoss(), [-1.0, -2.0], [0.0, 1.0])
+    three_witnesses(PoissonNLLLoss(full=True), [0.5, 0.5, 0.5], [0.0, 1.0, 2.0])
+    three_witnesses(GaussianNLLLoss(eps=0.5), [1.0, 1.0, 3.0], [0.0, 0.0, 0.0], [0.5, 0.25, 1e-300])
+
+
+def test_bce_at_the_border_agrees_as_far_as_torch_is_exact():
+    p, y = [0.0, 1.0, 0.0, 1.0, 0.25], [0.0, 0.0, 1.0, 1.0, 1.0]
+    three_witnesses(BCELoss(reduction="none"), p, y, rtol=5e-9)
+    with pytest.raises(Disagreement, match="torch gives 1000000003995.8.*, lossbook and SymPy give"):
+        three_witnesses(BCELoss(reduction="none"), p, y, atol=0)
+
+
+def test_torch_alone_overflows_in_the_soft_margin():
+    three_witnesses(SoftMarginLoss(), [700.0, -700.0], [1, 1])
+    with pytest.raises(Disagreement, match="torch gives inf, lossbook and SymPy give 800"):
+        three_witnesses(SoftMarginLoss(), -800.0, 1)
 
 
 def test_integers_lists_scalars_and_special_numbers_agree():

@@ -4,8 +4,8 @@
 carries the gradient and the curvature as textbooks print them. These are typed, hence not trusted:
 `Formula.prove` holds them against the derivatives.
 
-The symbols are those of the book: input x, target y, threshold δ or β, and for sums over the
-elements of a whole array x₁ ... x_N the free index k.
+The symbols are those of the book: input x, target y, threshold δ or β, margin Δ, a probability p,
+a rate λ, a variance v, and for sums over the elements of a whole array x₁ ... x_N the free index k.
 """
 
 import functools
@@ -16,7 +16,8 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from .language import exactly, fifty_digits, grad, mpmath_code, prove
+from .language import (exactly, fifty_digits, grad, log1p, mpmath_code, prove, relu, sigmoid,
+                       softplus, step)
 
 __all__ = ["FORMULAS", "Formula"]
 
@@ -36,7 +37,8 @@ class Formula:
     options : dict
         The names of numeric options and their symbols: {"delta": delta}.
     special : dict
-        Settings of an option, (name, setting), for which another `Formula` holds.
+        Settings of an option, (name, setting), for which another `Formula` holds; the setting
+        `...` stands for any but None. The other formula may have special settings of its own.
     index : (k, first, last), for a formula with sums
         The free index, and the range it runs through. Its arguments are then indexed: x[k].
     axis : int or None
@@ -45,6 +47,11 @@ class Formula:
         What must be told positive, zero and negative to prove the derivatives (see `prove`).
     corners : tuple of (slope, condition)
         Which slope the library gives where there is no derivative, if SymPy gives another.
+    floors : dict
+        What the library keeps from falling further, {part of the formula: the same with a floor}.
+        It holds in the value and in the slopes derived without it: the gradient passes through.
+    weighted : bool
+        Whether an option `weight`, None or one number for each element, multiplies all.
 
     >>> huber = FORMULAS["HuberLoss"]
     >>> huber.gradient
@@ -62,6 +69,8 @@ class Formula:
     axis: int | None = None
     signs: tuple = ()
     corners: tuple = ()
+    floors: Mapping = field(default_factory=dict)
+    weighted: bool = False
 
     @property
     def wrt(self):
@@ -127,7 +136,8 @@ class Formula:
         arrays : one for each argument
             Floats stand for exactly the number they store.
         options : dict
-            A number for each option of the formula. Options it does not know are ignored.
+            A number for each option of the formula. An option that is None counts as not given,
+            one that the formula does not know is ignored.
 
         Returns (values, gradients): an object array of mpmath numbers, and a tuple of such arrays,
         one for each prediction. Nothing is reduced. This is the reference of the accuracy tests.
@@ -136,9 +146,9 @@ class Formula:
         >>> print(values.astype(float), slopes.astype(float))
         [0.25 4.  ] [ 1. -4.]
         """
-        options = dict(options or {})
+        options = {name: value for name, value in (options or {}).items() if value is not None}
         for (name, setting), formula in self.special.items():
-            if name in options and np.ndim(options[name]) == 0 and options[name] == setting:
+            if name in options and (setting is ... or np.array_equal(options[name], setting)):
                 return formula.evaluate(arrays, options)
 
         missing = [name for name in self.options if name not in options]
@@ -148,13 +158,20 @@ class Formula:
             raise ValueError(f"arrays: expected {len(self.arguments)} "
                              f"({', '.join(self.arguments)}), got {len(arrays)}")
         numbers = [options[name] for name in self.options]
-        by_shape = self._evaluate_elements if self.index is None else self._evaluate_rows
-        return by_shape([np.asarray(a) for a in arrays], numbers)
+        arrays = [np.asarray(a) for a in arrays]
+        if self.index is not None:
+            return self._evaluate_rows(arrays, numbers)
+        weight = options.get("weight", 1) if self.weighted else 1
+        return self._evaluate_elements(arrays, numbers, weight)
 
-    def _evaluate_elements(self, arrays, numbers):
+    def _evaluate_elements(self, arrays, numbers, weight):
         shape = np.broadcast_shapes(*(a.shape for a in arrays))
-        columns = [np.broadcast_to(a, shape).ravel() for a in (*arrays, *numbers)]
-        results = [fifty_digits(lambda: self._code(*map(exactly, element)))
+        columns = [np.broadcast_to(a, shape).ravel() for a in (weight, *arrays, *numbers)]
+
+        def weighted(weight, *element):
+            return tuple(weight * part for part in self._code(*element))
+
+        results = [fifty_digits(lambda: weighted(*map(exactly, element)))
                    for element in zip(*columns)]
         values, *slopes = _object_arrays(results, 1 + len(self.predictions), shape)
         given = dict(zip(self.arguments, arrays))
@@ -206,7 +223,7 @@ class Formula:
     @functools.cached_property
     def _expressions(self):
         slopes = [sp.Piecewise(*self.corners, (slope, True)) for slope in self.gradient]
-        return sp.Tuple(self.value, *slopes)
+        return sp.Tuple(self.value, *slopes).xreplace(dict(self.floors))
 
     @functools.cached_property
     def _code(self):
@@ -250,7 +267,11 @@ def _sum_back(slopes, shape):
 
 x, y = sp.symbols("x y", real=True)
 delta, beta = sp.symbols("delta beta", positive=True)
-p = sp.Symbol("p", nonnegative=True)                   # a probability, as a target
+p = sp.Symbol("p", nonnegative=True)                   # a probability
+rate = sp.Symbol("lambda", nonnegative=True)
+v, eps = sp.symbols("v varepsilon", positive=True)     # a variance, and a small number
+w = sp.Symbol("w", real=True)
+x1, x2, margin = sp.symbols("x1 x2 Delta", real=True)
 i, k, N = sp.symbols("i k N", integer=True, positive=True)
 xs, ys = sp.IndexedBase("x", real=True), sp.IndexedBase("y", real=True)
 
@@ -318,11 +339,121 @@ kl_div = Formula(
     special={("log_target", True): kl_div_log_target},
 )
 
+def floored(value, floor, exact=None):
+    """`value`, or `floor` where it lies below; nan stays nan. `exact` computes it more exactly."""
+    value = value if exact is None else exact
+    return sp.Piecewise((floor, value < floor), (value, True))
+
+
+stirling = sp.Piecewise((y*sp.log(y) - y + sp.log(2*sp.pi*y) / 2, y > 1), (0, True))
+
+
+def poisson(arguments, value, **rest):
+    """The formula, and with full=True the same plus Stirling's log y!, which has no slope in x."""
+    parts = {"arguments": arguments, "predictions": ("log_input",), **rest}
+    special = parts.pop("special", {})
+    full = Formula(value=value + stirling, **parts)
+    return Formula(value=value, special={**special, ("full", True): full}, **parts)
+
+
+poisson_nll_rate = poisson(                            # the input is the rate itself
+    {"log_input": rate, "target": y},
+    rate - y*sp.log(rate + eps),
+    options={"eps": eps},
+    textbook=(1 - y/(rate + eps),),
+    curvature=(y/(rate + eps)**2,),
+)
+
+poisson_nll = poisson(                                 # x = log λ
+    {"log_input": x, "target": y},
+    sp.exp(x) - x*y,
+    textbook=(sp.exp(x) - y,),
+    curvature=(sp.exp(x),),
+    special={("log_input", False): poisson_nll_rate},
+)
+
+gaussian_value = (sp.log(v) + error**2 / v) / 2
+gaussian = {
+    "arguments": {"input": x, "target": y, "var": v},
+    "predictions": ("input", "var"),
+    "options": {"eps": eps},
+    "textbook": (error / v, (1 - error**2 / v) / (2*v)),
+    "curvature": (1/v, (error**2 / v - sp.S.Half) / v**2),
+    "floors": {v: floored(v, eps)},                    # as in torch, also where the slope is taken
+}
+gaussian_nll_full = Formula(value=gaussian_value + sp.log(2*sp.pi) / 2, **gaussian)
+gaussian_nll = Formula(value=gaussian_value, special={("full", True): gaussian_nll_full},
+                       **gaussian)
+
+bce = Formula(
+    arguments={"input": p, "target": y},
+    value=-(y*sp.log(p) + (1 - y)*sp.log(1 - p)),
+    textbook=((p - y) / (p*(1 - p)),),
+    curvature=(y/p**2 + (1 - y)/(1 - p)**2,),
+    weighted=True,
+    # As in torch: no logarithm below -100, no denominator of the gradient below 10⁻¹². (Torch's
+    # 10⁻¹² is a float32, 9.99999996e-13, so that its gradients at 0 and 1 are larger by 4e-9.)
+    floors={sp.log(p): floored(sp.log(p), -100),
+            sp.log(1 - p): floored(sp.log(1 - p), -100, exact=log1p(-p))},
+    corners=((10**12 * (p - y), p*(1 - p) < sp.Rational(1, 10**12)),),
+)
+
+bce_with_logits_pos_weight = Formula(
+    arguments=both,
+    options={"pos_weight": w},
+    value=(1 - y)*softplus(x) + w*y*softplus(-x),
+    textbook=((1 - y)*sigmoid(x) - w*y*sigmoid(-x),),
+    curvature=((1 - y + w*y)*sigmoid(x)*sigmoid(-x),),
+    weighted=True,
+)
+
+bce_with_logits = Formula(
+    arguments=both,
+    value=(1 - y)*softplus(x) + y*softplus(-x),        # log(1+eˣ) - xy, were it not for x = ∞
+    textbook=(sigmoid(x) - y,),
+    curvature=(sigmoid(x)*(1 - sigmoid(x)),),
+    weighted=True,
+    special={("pos_weight", ...): bce_with_logits_pos_weight},
+)
+
+soft_margin = Formula(
+    arguments=both,                                    # y is 1 or -1
+    value=softplus(-x*y),
+    textbook=(-y*sigmoid(-x*y),),
+    curvature=(y**2 * sigmoid(x*y)*sigmoid(-x*y),),
+)
+
+hinge_embedding = Formula(
+    arguments=both,                                    # y is 1 or -1
+    options={"margin": margin},
+    value=sp.Piecewise((x, sp.Eq(y, 1)), (relu(margin - x), True)),
+    textbook=(sp.Piecewise((1, sp.Eq(y, 1)), (-step(margin - x), True)),),
+    curvature=(sp.S(0),),
+)
+
+ranking_gap = margin - y*(x1 - x2)
+
+margin_ranking = Formula(
+    arguments={"input1": x1, "input2": x2, "target": y},    # y is 1 or -1
+    predictions=("input1", "input2"),
+    options={"margin": margin},
+    value=relu(ranking_gap),
+    textbook=(-y*step(ranking_gap), y*step(ranking_gap)),
+    curvature=(sp.S(0), sp.S(0)),
+)
+
 FORMULAS = {
     "L1Loss": l1,
     "MSELoss": mse,
     "RMSELoss": rmse,
     "HuberLoss": huber,
     "SmoothL1Loss": smooth_l1,
+    "PoissonNLLLoss": poisson_nll,
+    "GaussianNLLLoss": gaussian_nll,
+    "BCELoss": bce,
+    "BCEWithLogitsLoss": bce_with_logits,
+    "SoftMarginLoss": soft_margin,
     "KLDivLoss": kl_div,
+    "MarginRankingLoss": margin_ranking,
+    "HingeEmbeddingLoss": hinge_embedding,
 }

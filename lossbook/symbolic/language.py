@@ -138,7 +138,7 @@ class step(Named):
 
 
 class log1p(Named):
-    """log(1 + z) that keeps its digits for small z. Only the stable rewrites use it."""
+    """log(1 + z) that keeps its digits for small z. It serves machines: readers see log(1 + z)."""
 
     tex = r"\log\left(1+%s\right)"
 
@@ -418,10 +418,21 @@ def _watched_exp(z):
     return mpmath.exp(z)
 
 
+def _real_log(z):
+    """log z, and nan below 0, where mpmath would give a complex number."""
+    return mpmath.nan if z < 0 else mpmath.log(z)
+
+
+def _real_log1p(z):
+    return mpmath.nan if z < -1 else mpmath.log1p(z)
+
+
 def mpmath_code(args, expr):
     """`expr`, in its definition by exp, as a function for `fifty_digits`. Takes mpmath numbers."""
-    expr = definition(expr).replace(sp.Heaviside, lambda z, *_: (1 + sp.sign(z)) / 2)
-    return sp.lambdify(args, expr, [{"exp": _watched_exp}, "mpmath"])
+    expr = sp.sympify(expr).rewrite([sigmoid, softplus, relu, step], "exp")    # mpmath has log1p
+    expr = expr.replace(sp.Heaviside, lambda z, *_: (1 + sp.sign(z)) / 2)
+    names = {"exp": _watched_exp, "log": _real_log, "log1p": _real_log1p}
+    return sp.lambdify(args, expr, [names, "mpmath"])
 
 
 def fifty_digits(compute):
