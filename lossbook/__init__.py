@@ -5,18 +5,22 @@
 1.3125
 """
 
-from lossbook.classification import BCELoss, BCEWithLogitsLoss, SoftMarginLoss
-from lossbook.embedding import HingeEmbeddingLoss, MarginRankingLoss
+from lossbook.classification import (
+    BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss, SoftMarginLoss)
+from lossbook.embedding import (
+    CosineEmbeddingLoss, HingeEmbeddingLoss, MarginRankingLoss, TripletMarginLoss)
 from lossbook.information import cross_entropy, entropy, kl_divergence
 from lossbook.likelihood import GaussianNLLLoss, KLDivLoss, PoissonNLLLoss
 from lossbook.loss import Elementwise, Loss, Rowwise
+from lossbook.margin import MultiLabelMarginLoss, MultiLabelSoftMarginLoss, MultiMarginLoss
 from lossbook.regression import HuberLoss, L1Loss, MSELoss, RMSELoss, SmoothL1Loss
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "BCELoss", "BCEWithLogitsLoss", "Elementwise", "GaussianNLLLoss", "HingeEmbeddingLoss",
-    "HuberLoss", "KLDivLoss", "L1Loss", "Loss", "MSELoss", "MarginRankingLoss", "PoissonNLLLoss",
-    "RMSELoss", "Rowwise", "SmoothL1Loss", "SoftMarginLoss", "cross_entropy", "entropy",
-    "kl_divergence",
+    "BCELoss", "BCEWithLogitsLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "Elementwise",
+    "GaussianNLLLoss", "HingeEmbeddingLoss", "HuberLoss", "KLDivLoss", "L1Loss", "Loss", "MSELoss",
+    "MarginRankingLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss",
+    "NLLLoss", "PoissonNLLLoss", "RMSELoss", "Rowwise", "SmoothL1Loss", "SoftMarginLoss",
+    "TripletMarginLoss", "cross_entropy", "entropy", "kl_divergence",
 ]

@@ -4,7 +4,7 @@ Each check takes the argument's name first, so that the message can say it, and 
 in the form in which the losses use it.
 """
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -153,4 +153,85 @@ def distribution(name, array, axis):
     off = sums[~(np.abs(sums - 1) <= (1e-3 if array.dtype == np.float32 else 1e-6))]
     if off.size:
         refuse(name, f"probabilities that sum to 1 along axis {axis}", f"a sum of {off[0]:.6g}")
+    return array
+
+
+def one_or_two(name, value):
+    """The integer 1 or 2."""
+    if isinstance(value, (bool, np.bool_)) or value not in (1, 2):
+        refuse(name, "1 or 2", repr(value))
+    return int(value)
+
+
+def axes(name, array, *counts):
+    """Refuse an array whose number of axes is not one of `counts`."""
+    if array.ndim not in counts:
+        refuse(name, f"{' or '.join(map(str, counts))} axes", f"shape {array.shape}")
+    return array
+
+
+def per_class(weight, classes):
+    """Refuse weights of which there is not one for each class."""
+    if weight is not None and weight.shape != (classes,):
+        refuse("weight", f"shape ({classes},), one for each class", f"shape {weight.shape}")
+
+
+def classes(name, value, scores, axis, ignore_index=None):
+    """Integer labels 0 … C - 1, one for each row of the scores; `ignore_index` may stand for none."""
+    array = _array(name, value)
+    if array.dtype.kind not in "iu":
+        refuse(name, "integer classes", f"dtype {array.dtype}", TypeError)
+    shape(name, array, np.moveaxis(scores, axis, 0).shape[1:], "the rows of input")
+    outside = (array < 0) | (array >= scores.shape[axis])
+    if ignore_index is not None:
+        outside &= array != ignore_index
+    if outside.any():
+        ignored = "" if ignore_index is None else f" or ignore_index={ignore_index}"
+        refuse(name, f"0..{scores.shape[axis] - 1}{ignored}", array[outside].flat[0])
+    return array
+
+
+def integer(name, value):
+    """An integer."""
+    if not isinstance(value, Integral) or isinstance(value, (bool, np.bool_)):
+        refuse(name, "an integer", repr(value), TypeError)
+    return int(value)
+
+
+def share(name, value):
+    """A number from 0 to 1, as a float."""
+    if not _number(name, value) or not 0 <= value <= 1:
+        refuse(name, "a number from 0 to 1", repr(value))
+    return float(value)
+
+
+def cosine(name, value):
+    """A number from -1 to 1, as a float."""
+    if not _number(name, value) or not -1 <= value <= 1:
+        refuse(name, "a number from -1 to 1", repr(value))
+    return float(value)
+
+
+def at_least_one(name, value):
+    """A finite number, 1 or above, as a float."""
+    if not _number(name, value) or not 1 <= value < np.inf:
+        refuse(name, "a finite number, 1 or above", repr(value))
+    return float(value)
+
+
+def class_lists(name, value, scores):
+    """For each row the list of its classes along the last axis, ended by -1, none of them twice."""
+    array = _array(name, value)
+    if array.dtype.kind not in "iu":
+        refuse(name, "integer classes", f"dtype {array.dtype}", TypeError)
+    shape(name, array, scores.shape, "input")
+    array = array.astype(np.int64)
+    outside = (array < -1) | (array >= scores.shape[-1])
+    if outside.any():
+        refuse(name, f"0..{scores.shape[-1] - 1}, or -1 to end a list", array[outside].flat[0])
+    named = np.logical_and.accumulate(array >= 0, axis=-1)
+    ordered = np.sort(np.where(named, array, -1 - np.arange(array.shape[-1])), axis=-1)
+    twice = ordered[..., 1:][ordered[..., 1:] == ordered[..., :-1]]
+    if twice.size:
+        refuse(name, "each class once in a row's list", f"{twice[0]} twice")
     return array

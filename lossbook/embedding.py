@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from lossbook import checks
-from lossbook.loss import Elementwise, option
+from lossbook.loss import Elementwise, Rowwise, option
 
 
 class MarginRankingLoss(Elementwise):
@@ -83,3 +83,131 @@ class HingeEmbeddingLoss(Elementwise):
         yield np.where(target > 0, input, np.maximum(gap, 0))
         yield np.where(target > 0, 1.0, -1.0 * (gap >= 0))
         yield 0.0
+
+
+class _OfVectors(Rowwise):
+    """What losses of embeddings share: rows of features along the last axis."""
+
+    axis: ClassVar = -1
+
+    def prepare(self, *arrays):
+        vectors = checks.reals(self.predictions, arrays)
+        first = vectors[0]
+        checks.axes(self.predictions[0], first, 1, 2)
+        for name, vector in zip(self.predictions[1:], vectors[1:]):
+            checks.shape(name, vector, first.shape, self.predictions[0])
+        return vectors
+
+
+class CosineEmbeddingLoss(_OfVectors):
+    r"""One minus the cosine of two vectors that are alike; the cosine above a margin for others.
+
+    .. math:: \ell(a, b, y) = \begin{cases} 1 - \cos(a, b) & y = 1 \\
+        \max (0, \, \cos(a, b) - \text{margin}) & y = -1 \end{cases}
+
+    Called as ``CosineEmbeddingLoss(margin=0.0)(input1, input2, target)``.
+
+    input1, input2 : array_like of one shape, (N, D) or (D), float32 or float64
+        Two vectors for each row, any real numbers.
+    target : array_like, (N) or ()
+        1 for a pair that is alike, −1 for one that is not.
+    margin : float from −1 to 1, default 0.0
+        The cosine up to which pairs that are not alike cost nothing.
+
+    The mean divides by the number of rows. 1e-12 is added to both squared lengths, as in torch, so
+    the cosine of a zero vector is 0. The gradient in a vector is orthogonal to it; the corner at
+    the margin counts as violated.
+
+    Raises ``ValueError`` for unequal shapes, labels other than −1 and 1 and a margin outside
+    [−1, 1], ``TypeError`` for data that are not real numbers. Source: Bromley et al. (1993),
+    *Signature verification using a "Siamese" time delay neural network*.
+
+    >>> print(CosineEmbeddingLoss()([[1.0, 0.0]], [[1.0, 1.0]], [1.0]).round(6))
+    0.292893
+    """
+
+    margin: float = option(0.0, checks.cosine)
+
+    predictions: ClassVar = ("input1", "input2")
+
+    def prepare(self, input1, input2, target):
+        input1, input2 = super().prepare(input1, input2)
+        target = checks.real("target", target).astype(input1.dtype)
+        checks.shape("target", target, self.value_shape(input1), "the rows of input1")
+        return [input1, input2, checks.signs("target", target)]
+
+    def terms(self, input1, input2, target):
+        length1, length2 = _squares(input1) + 1e-12, _squares(input2) + 1e-12
+        product = np.sqrt(length1) * np.sqrt(length2)
+        cosine = (input1 * input2).sum(axis=0) / product
+        gap = cosine - self.margin
+        yield np.where(target > 0, 1 - cosine, np.maximum(gap, 0))
+        slope = np.where(target > 0, -1.0, 1.0 * (gap >= 0))
+        yield (slope * (input2 / product - cosine * input1 / length1),
+               slope * (input1 / product - cosine * input2 / length2))
+
+
+class TripletMarginLoss(_OfVectors):
+    r"""An anchor should be nearer to its positive than to its negative, by a margin.
+
+    .. math:: \ell(a, p, n) = \max (0, \, d(a, p) - d(a, n) + \text{margin}), \qquad
+        d(u, v) = \| u - v + \varepsilon \|_p
+
+    Called as ``TripletMarginLoss(margin=1.0, p=2.0)(anchor, positive, negative)``.
+
+    anchor, positive, negative : array_like of one shape, (N, D) or (D), float32 or float64
+        Three vectors for each row, any real numbers. The loss has their unit.
+    margin : positive float, default 1.0
+    p : float, 1 or above, default 2.0
+        The norm of the distance.
+    eps : float, 0 or above, default 1e-6
+        Added to every coordinate of the difference, as in torch: it keeps the gradient finite where
+        two vectors are equal, and makes the distance not quite symmetric.
+    swap : bool, default False
+        Whether to take the smaller of d(a, n) and d(p, n) in place of d(a, n).
+
+    The mean divides by the number of rows. The gradients, in anchor, positive and negative, are
+    differences of unit vectors (for p = 2), and 0 for triplets beyond the margin; the corner counts
+    as violated, and a tie under swap is shared, as in torch.
+
+    Raises ``ValueError`` for unequal shapes and options out of range, ``TypeError`` for data that
+    are not real numbers. Source: Balntas et al. (2016), *Learning local feature descriptors with
+    triplets and shallow convolutional neural networks*.
+
+    >>> a, p, n = [[0.0, 0.0]], [[3.0, 0.0]], [[0.0, 3.5]]
+    >>> print(TripletMarginLoss()(a, p, n).round(4))
+    0.5
+    """
+
+    margin: float = option(1.0, checks.positive)
+    p: float = option(2.0, checks.at_least_one)
+    eps: float = option(1e-6, checks.non_negative)
+    swap: bool = option(False, checks.flag)
+
+    predictions: ClassVar = ("anchor", "positive", "negative")
+
+    def terms(self, anchor, positive, negative):
+        near, to_near = self._distance(anchor, positive)
+        far, to_far = self._distance(anchor, negative)
+        swapped, to_swapped = self._distance(positive, negative)
+        share = (far < swapped) + 0.5 * (far == swapped) if self.swap else 1.0
+        gap = near - (np.minimum(far, swapped) if self.swap else far) + self.margin
+        yield np.maximum(gap, 0)
+        on = 1.0 * (gap >= 0)
+        to_near, to_far, to_swapped = on * to_near, on * share * to_far, on * (1 - share) * to_swapped
+        yield to_near - to_far, -to_near - to_swapped, to_far + to_swapped
+
+    def _distance(self, u, v):
+        """The p-norm of u - v + eps, and its gradient in u."""
+        difference = u - v + self.eps
+        size = np.abs(difference)
+        top = size.max(axis=0)
+        scale = np.where(top > 0, top, 1)    # so that no power overflows or vanishes
+        ratio = size / scale
+        length = (ratio ** self.p).sum(axis=0) ** (1 / self.p)
+        direction = np.sign(difference) * (ratio / np.where(length > 0, length, 1)) ** (self.p - 1)
+        return scale * length, direction
+
+
+def _squares(vectors):
+    return (vectors * vectors).sum(axis=0)

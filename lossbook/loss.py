@@ -259,6 +259,18 @@ class Rowwise(Loss):
         return self.axis if array.ndim > 1 else 0
 
 
+def along_classes(weight, block):
+    """Weights of classes, one for each, in the form in which they multiply a block."""
+    if weight is None:
+        return 1.0
+    return weight.astype(block.dtype).reshape(-1, *[1] * (block.ndim - 1))
+
+
+def of_classes(weight, labels, block):
+    """The weight of each row's class."""
+    return 1.0 if weight is None else weight.astype(block.dtype)[labels]
+
+
 def dot(a, b):
     """The sum of the products of two blocks, for kernels.
 

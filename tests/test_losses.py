@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import itertools
 import warnings
+from pathlib import Path
 
 import mpmath
 import numpy as np
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import lossbook
+import test_embedding
+import test_rowwise
 from cases import CASES
 from lossbook.catalogue import CATALOGUE
 from lossbook.loss import GRADIENT, VALUE, Loss
@@ -73,7 +76,8 @@ def test_every_loss_has_a_row_a_formula_and_an_entry_in_the_catalogue():
     losses = {name for name, thing in vars(lossbook).items()
               if inspect.isclass(thing) and issubclass(thing, Loss) and name.endswith("Loss")}
     losses -= {"Loss"}
-    assert losses == {case.loss.__name__ for case in CASES}
+    tested = [case.loss for case in CASES] + [loss for loss, *_ in test_rowwise.TABLE]
+    assert losses == {loss.__name__ for loss in tested + test_embedding.LOSSES}
     assert losses == set(CATALOGUE)
     assert losses <= set(FORMULAS)
     assert losses <= set(lossbook.__all__)
@@ -603,6 +607,12 @@ def test_identities_of_the_logistic_losses():
                                * lossbook.BCEWithLogitsLoss(reduction="none")(x, label))
 
 
+def test_bce_has_its_curvature_at_the_border():
+    np.testing.assert_array_equal(
+        lossbook.BCELoss(reduction="none").curvature([0.0, 1.0, 0.0, 0.5], [0.0, 1.0, 1.0, 1.0]),
+        [1, 1, np.inf, 4])
+
+
 def test_where_torch_loses_the_gradient():
     """A vanished slope is the true one here: -5.55e-17 at 37.43, -1 at -50, and -1 at -100."""
     logits = lossbook.BCEWithLogitsLoss(reduction="sum")
@@ -689,3 +699,11 @@ def test_weights_broadcast_to_the_input():
 
 def test_orders_are_what_terms_yields():
     assert (VALUE, GRADIENT) == (0, 1)    # evaluate counts the terms from 0
+
+
+def test_every_origin_is_in_the_bibliography():
+    """'Huber (1964)' of the catalogue stands under huber1964."""
+    entries = (Path(__file__).parents[1] / "book/references.bib").read_text()
+    for name, row in CATALOGUE.items():
+        key = "".join(letter for letter in row.origin.lower() if letter.isalnum())
+        assert f"{{{key}," in entries, f"{name}: {row.origin}"

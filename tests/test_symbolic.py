@@ -37,8 +37,9 @@ ALL = {name: formula for each in FORMULAS.items() for name, formula in with_spec
 def test_the_textbook_derivatives_are_the_derived_ones(name):
     formula = ALL[name]
     equations = formula.prove()
-    assert len(equations) == 2 * len(formula.predictions)
-    assert [e.rhs for e in equations] == [*formula.textbook, *formula.curvature]
+    claims = [*formula.textbook, *(formula.curvature or ())]
+    assert len(claims) in (len(formula.predictions), 2 * len(formula.predictions))
+    assert [e.rhs for e in equations] == claims
 
 
 def mutants(formula, symbol, claim):
@@ -66,7 +67,7 @@ EXPECTED_MUTANTS = {
     "SoftMarginLoss": 5 + 5, "MarginRankingLoss": 6 + 6 + 1 + 1, "HingeEmbeddingLoss": 6 + 1}
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EXPECTED_MUTANTS)    # the others: test_symbolic_classes.py
 def test_wrong_derivatives_are_refused(name):
     formula, refused = ALL[name], 0
     for symbol, right, derived in zip(2 * formula.wrt, formula.textbook + formula.curvature,
@@ -444,7 +445,8 @@ AGAINST_TORCH = [
       for margin in (1.0, -1.0, 0.0, 2.0) for signs in (SIGNS, -SIGNS)],
     *[("MarginRankingLoss", dict(margin=margin), [REAL, np.append(REAL[:20], np.zeros(15)), signs])
       for margin in (0.0, 1.0, -1.0) for signs in (SIGNS, -SIGNS)],
-    ("MarginRankingLoss", dict(margin=0.5), [REAL.reshape(7, 5), REAL[None, :5], SIGNS.reshape(7, 5)]),
+    ("MarginRankingLoss", dict(margin=0.5),
+     [REAL.reshape(7, 5), REAL[None, :5], SIGNS.reshape(7, 5)]),
 ]
 
 

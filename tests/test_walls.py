@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lossbook"
 HEAVY = {"torch", "sympy", "scipy", "matplotlib", "mpmath"}
-LOSSES = ["__init__", "loss", "checks", "stable", "information", "probability", "classification", "likelihood", "embedding", "regression",
-          "catalogue"]
+LOSSES = ["__init__", "loss", "checks", "stable", "information", "probability",
+          "classification", "likelihood", "embedding", "margin", "regression", "catalogue"]
 
 
 def imports(path):

@@ -70,7 +70,8 @@ MORE = [
 @pytest.mark.parametrize("kind, options, arrays, reduction", [
     (*case, reduction) for case in MORE for reduction in case[0].reductions])
 def test_right_losses_of_other_arguments_agree(kind, options, arrays, reduction, dtype):
-    table = three_witnesses(kind(**options, reduction=reduction), *(a.astype(dtype) for a in arrays))
+    loss = kind(**options, reduction=reduction)
+    table = three_witnesses(loss, *(a.astype(dtype) for a in arrays))
     assert [label for label, _ in table.rows[1:]] == [f"gradient in {p}" for p in kind.predictions]
     given = dict(zip(kind.arguments, arrays))
     for prediction, (_, slopes) in zip(kind.predictions, table.rows[1:]):
@@ -105,7 +106,7 @@ def test_corners_agree():
 def test_bce_at_the_border_agrees_as_far_as_torch_is_exact():
     p, y = [0.0, 1.0, 0.0, 1.0, 0.25], [0.0, 0.0, 1.0, 1.0, 1.0]
     three_witnesses(BCELoss(reduction="none"), p, y, rtol=5e-9)
-    with pytest.raises(Disagreement, match="torch gives 1000000003995.8.*, lossbook and SymPy give"):
+    with pytest.raises(Disagreement, match="torch gives 1000000003995.8.*, lossbook and S"):
         three_witnesses(BCELoss(reduction="none"), p, y, atol=0)
 
 

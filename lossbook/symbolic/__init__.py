@@ -5,9 +5,12 @@ loss. Nothing here imports a loss of `lossbook`: where two witnesses share code,
 proves less.
 """
 
+from .embeddings import EMBEDDINGS
 from .formulas import FORMULAS, Formula
 from .language import (NotProved, grad, prove, relu, sigmoid, softplus, step, to_js, to_mpmath,
                        to_numpy, to_torch)
+
+FORMULAS.update(EMBEDDINGS)
 
 __all__ = ["FORMULAS", "Formula", "NotProved", "grad", "prove", "relu", "sigmoid", "softplus",
            "step", "to_js", "to_mpmath", "to_numpy", "to_torch"]

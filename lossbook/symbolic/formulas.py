@@ -39,10 +39,15 @@ class Formula:
     special : dict
         Settings of an option, (name, setting), for which another `Formula` holds; the setting
         `...` stands for any but None. The other formula may have special settings of its own.
+        An argument and a type, ("target", float), stand for arrays of that type.
+    left_out : dict
+        Settings of the options that the formula says nothing of: {"ignore_index": -100}. At other
+        settings it does not hold, and `evaluate` refuses them.
     index : (k, first, last), for a formula with sums
         The free index, and the range it runs through. Its arguments are then indexed: x[k].
     axis : int or None
-        The axis along which the index runs; None: through the whole array, flattened.
+        The axis along which the index runs (of one-dimensional arrays, the only one); None:
+        through the whole array, flattened. An argument that is not indexed is the row's label.
     signs : tuple of expressions
         What must be told positive, zero and negative to prove the derivatives (see `prove`).
     corners : tuple of (slope, condition)
@@ -65,6 +70,7 @@ class Formula:
     predictions: tuple = ("input",)
     options: Mapping = field(default_factory=dict)
     special: Mapping = field(default_factory=dict)
+    left_out: Mapping = field(default_factory=dict)
     index: tuple | None = None
     axis: int | None = None
     signs: tuple = ()
@@ -137,7 +143,7 @@ class Formula:
             Floats stand for exactly the number they store.
         options : dict
             A number for each option of the formula. An option that is None counts as not given,
-            one that the formula does not know is ignored.
+            one that the formula does not know is ignored, unless it is among those left out.
 
         Returns (values, gradients): an object array of mpmath numbers, and a tuple of such arrays,
         one for each prediction. Nothing is reduced. This is the reference of the accuracy tests.
@@ -147,10 +153,21 @@ class Formula:
         [0.25 4.  ] [ 1. -4.]
         """
         options = {name: value for name, value in (options or {}).items() if value is not None}
+        given = dict(zip(self.arguments, arrays))
         for (name, setting), formula in self.special.items():
-            if name in options and (setting is ... or np.array_equal(options[name], setting)):
+            if isinstance(setting, type):
+                kind = np.dtype(setting).kind
+                holds = name in given and np.asarray(given[name]).dtype.kind == kind
+            else:
+                holds = name in options and (setting is ...
+                                             or np.array_equal(options[name], setting))
+            if holds:
                 return formula.evaluate(arrays, options)
 
+        for name, setting in self.left_out.items():
+            if name in options and not np.array_equal(options[name], setting):
+                raise ValueError(f"{name}: the formula holds for {setting} only, "
+                                 f"got {options[name]}")
         missing = [name for name in self.options if name not in options]
         if missing:
             raise ValueError(f"options: expected a number for {', '.join(missing)}")
@@ -185,7 +202,12 @@ class Formula:
             arrays = [a.reshape(1, -1) for a in arrays]
             rows = ()
         else:
-            arrays = [np.moveaxis(a, self.axis, -1) if i else a for a, i in zip(arrays, indexed)]
+            axis = self.axis if len(shape) > 1 else 0
+            for name, array, i in zip(self.arguments, arrays, indexed):
+                _check_shape(name, array, shape if i else tuple(np.delete(shape, axis)))
+                if not i:
+                    _check_labels(name, array, shape[axis])
+            arrays = [np.moveaxis(a, axis, -1) if i else a for a, i in zip(arrays, indexed)]
             moved = arrays[0].shape
             rows = moved[:-1]
             arrays = [a.reshape(-1, moved[-1]) if i else a.ravel() for a, i in zip(arrays, indexed)]
@@ -198,7 +220,7 @@ class Formula:
             if self.axis is None:
                 slopes.append(_object_arrays(flat, 1, shape)[0])
             else:
-                slopes.append(np.moveaxis(_object_arrays(flat, 1, moved)[0], -1, self.axis))
+                slopes.append(np.moveaxis(_object_arrays(flat, 1, moved)[0], -1, axis))
         return values, tuple(slopes)
 
     def _evaluate_row(self, row, numbers):
@@ -234,13 +256,25 @@ class Formula:
         """Two functions: the sums that do not depend on k, done once, and the rest, for each k."""
         k, first, last = self.index
         size = sp.Symbol("size", integer=True)
-        expressions = self._expressions.subs(last, size + first - 1)
+        (count,) = last.free_symbols           # N or C, wherever it stands
+        expressions = self._expressions.subs(count, count + (size + first - 1) - last)
         sums = sorted((s for s in expressions.atoms(sp.Sum) if k not in s.free_symbols), key=str)
         names = sp.symbols(f"sum:{len(sums)}")
         given = [*self.arguments.values(), *self.options.values()]
         rest = expressions.xreplace(dict(zip(sums, names)))
         return (mpmath_code([size, *given], sp.Tuple(*sums)),
                 mpmath_code([size, k, *names, *given], rest))
+
+
+def _check_shape(name, array, shape):
+    if array.shape != shape:
+        raise ValueError(f"{name}: expected shape {tuple(map(int, shape))}, got {array.shape}")
+
+
+def _check_labels(name, labels, classes):
+    """Refuse what Python would take for an index all the same: -1 is not the last class."""
+    if labels.dtype.kind not in "iu" or not ((0 <= labels) & (labels < classes)).all():
+        raise ValueError(f"{name}: expected integers from 0 to {classes - 1}, got {labels}")
 
 
 def _object_arrays(rows, width, shape):
@@ -442,6 +476,87 @@ margin_ranking = Formula(
     curvature=(sp.S(0), sp.S(0)),
 )
 
+# Of C classes, counted from 0. A label y is a class.
+C = sp.Symbol("C", integer=True, positive=True)
+c, j, label = sp.symbols("k j y", integer=True, nonnegative=True)
+ps = sp.IndexedBase("p", nonnegative=True)
+labelled = {"input": xs, "target": label}
+
+
+def over_classes(term):
+    return sp.Sum(term, (j, 0, C - 1)) if term != 0 else term
+
+
+nll = Formula(
+    arguments=labelled,                                # x_k = log q_k
+    value=-xs[label],
+    textbook=(-sp.KroneckerDelta(c, label),),
+    curvature=(sp.S(0),),
+    index=(c, 0, C - 1), axis=1,
+    left_out={"weight": None, "ignore_index": -100},
+)
+
+exponentials = over_classes(sp.exp(xs[j]))
+softmax = sp.exp(xs[c]) / exponentials
+whole = over_classes(ps[j])                            # of probabilities, 1
+
+cross_entropy_parts = {
+    "index": (c, 0, C - 1), "axis": 1,
+    "left_out": {"weight": None, "ignore_index": -100, "label_smoothing": 0.0},
+}
+cross_entropy_probabilities = Formula(
+    arguments={"input": xs, "target": ps},
+    value=whole*sp.log(exponentials) - over_classes(ps[j]*xs[j]),
+    textbook=(whole*softmax - ps[c],),
+    curvature=(whole*softmax*(1 - softmax),),
+    **cross_entropy_parts,
+)
+cross_entropy = Formula(
+    arguments=labelled,
+    value=sp.log(exponentials) - xs[label],
+    textbook=(softmax - sp.KroneckerDelta(c, label),),
+    curvature=(softmax*(1 - softmax),),
+    special={("target", float): cross_entropy_probabilities},
+    **cross_entropy_parts,
+)
+
+lead = margin - xs[label] + xs[j]                      # class j should be behind by Δ
+own = sp.KroneckerDelta(c, label)
+
+
+def multi_margin_of(p, slope, bend, **rest):
+    """The formula with exponent p; `slope` and `bend` are the derivatives of max(0, lead)ᵖ.
+
+    The sum runs through all classes, so the term of j = y, which has no hinge, is taken away.
+    """
+    def moved(term):
+        return term.subs(j, c)
+
+    return Formula(
+        arguments=labelled,
+        options={"margin": margin},
+        value=(over_classes(relu(lead, 0)**p) - relu(margin, 0)**p) / C,    # corner: 0, as in torch
+        textbook=((moved(slope) - own*over_classes(slope)) / C,),
+        curvature=(((1 - 2*own)*moved(bend) + own*over_classes(bend)) / C,),
+        index=(c, 0, C - 1), axis=-1,
+        left_out={"weight": None, "p": p},
+        **rest,
+    )
+
+
+active = step(lead, 0)
+multi_margin_squared = multi_margin_of(2, 2*relu(lead, 0)*active, 2*active)
+multi_margin = multi_margin_of(1, active, sp.S(0), special={("p", 2): multi_margin_squared})
+
+multilabel_soft_margin = Formula(
+    arguments={"input": xs, "target": ys},
+    value=over_classes((1 - ys[j])*softplus(xs[j]) + ys[j]*softplus(-xs[j])) / C,
+    textbook=((sigmoid(xs[c]) - ys[c]) / C,),
+    curvature=(sigmoid(xs[c])*(1 - sigmoid(xs[c])) / C,),
+    index=(c, 0, C - 1), axis=-1,
+    left_out={"weight": None},
+)
+
 FORMULAS = {
     "L1Loss": l1,
     "MSELoss": mse,
@@ -453,7 +568,11 @@ FORMULAS = {
     "BCELoss": bce,
     "BCEWithLogitsLoss": bce_with_logits,
     "SoftMarginLoss": soft_margin,
+    "NLLLoss": nll,
+    "CrossEntropyLoss": cross_entropy,
     "KLDivLoss": kl_div,
     "MarginRankingLoss": margin_ranking,
     "HingeEmbeddingLoss": hinge_embedding,
+    "MultiMarginLoss": multi_margin,
+    "MultiLabelSoftMarginLoss": multilabel_soft_margin,
 }

@@ -128,6 +128,9 @@ class step(Named):
         relation = ">" if self.args[1:] == (0,) else r"\geq"
         return rf"\mathbb{{1}}\left[%s {relation} 0\right]"
 
+    def _eval_power(self, exponent):
+        return self if exponent.is_positive else None    # 0 and 1 are their own squares
+
     def fdiff(self, argindex=1):
         return sp.S.Zero                      # the spike in the corner is dropped, as in `grad`
 
@@ -184,9 +187,12 @@ def definition(expr):
 def _sift(expr):
     """Do the sums that only pick one term, taking for granted that k is in their range."""
     def pick(s):
+        if s.function == 0:
+            return sp.S.Zero
         if not s.has(sp.KroneckerDelta):
             return s
-        return deltasummation(s.function, *s.limits, no_piecewise=True)
+        picked = deltasummation(s.function, *s.limits, no_piecewise=True)
+        return picked.replace(lambda e: isinstance(e, sp.Sum), sp.factor)    # f out of Σⱼ f gⱼ
     return expr.replace(lambda e: isinstance(e, sp.Sum), pick)
 
 
@@ -407,14 +413,15 @@ def to_js(name, args, expr):
 # ------------------------------------------------------------------------------ 50-digit arithmetic
 
 DIGITS = 50
-_largest_exponent = mpmath.mpf(0)
+_exponents = [mpmath.mpf(0)] * 2              # the lowest and the highest met, or 0
 
 
 def _watched_exp(z):
-    """eᶻ that remembers the largest |z| it met: see `fifty_digits`."""
-    global _largest_exponent
-    if abs(z) > _largest_exponent:
-        _largest_exponent = abs(z)
+    """eᶻ that remembers how far apart the z were that it met: see `fifty_digits`."""
+    if z < _exponents[0]:
+        _exponents[0] = z
+    if z > _exponents[1]:
+        _exponents[1] = z
     return mpmath.exp(z)
 
 
@@ -439,15 +446,16 @@ def fifty_digits(compute):
     """Call `compute()` with so many working digits that 50 of the result are right.
 
     Ten spare digits are enough for everything but exponentials: beside 1, e⁻⁸⁰⁰ shows only in the
-    348th digit. So where a large exponent was met, all is computed again with that many more
-    digits. More than 1,000 more are never needed: what they would show is 0 in a float64.
+    348th digit, and beside e⁸⁰⁰ in the 695th. So where exponents lie far from 0 and from each
+    other, all is computed again with that many more digits. More than 1,000 more are never
+    needed: what they would show is 0 in a float64.
     """
-    global _largest_exponent
-    _largest_exponent = mpmath.mpf(0)
+    _exponents[:] = mpmath.mpf(0), mpmath.mpf(0)
     with mpmath.workdps(DIGITS + 10):
         result = compute()
-    if _largest_exponent > 1:
-        more = int(min(_largest_exponent / mpmath.log(10), 1000)) + 1
+    span = _exponents[1] - _exponents[0]
+    if span > 1:
+        more = int(min(span / mpmath.log(10), 1000)) + 1
         with mpmath.workdps(DIGITS + 10 + more):
             result = compute()
     with mpmath.workdps(DIGITS):

@@ -1,0 +1,167 @@
+"""Hinge losses over the scores of several classes."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from lossbook import checks
+from lossbook.loss import Rowwise, along_classes, of_classes, option
+from lossbook.stable import sigmoid, softplus
+
+
+class MultiLabelSoftMarginLoss(Rowwise):
+    r"""The mean over the classes of the binary cross entropy of each class's logit.
+
+    .. math:: \ell(x, y) = \frac1C \sum_{c=1}^C w_c \left[ (1 - y_c) \log (1 + e^{x_c})
+        + y_c \log (1 + e^{-x_c}) \right]
+
+    Called as ``MultiLabelSoftMarginLoss()(input, target)``.
+
+    input, target : array_like of one shape, (N, C) or (C), float32 or float64
+        The logits, any real number, and for each class 1 if it applies, else 0 (a probability will
+        do). The loss is in nats.
+    weight : array_like of shape (C,), 0 or above, default None
+        Multiplies each class's term.
+
+    The mean divides by the number of rows, also with weights; the division by C is part of the
+    loss. The gradient is :math:`w_c (\sigma(x_c) - y_c) / C`.
+
+    Raises ``ValueError`` for unequal shapes, a wrong number of weights, and targets outside [0, 1]
+    (−1 is the padding of another loss), ``TypeError`` for data that are not real numbers. Source:
+    torch; it is ``BCEWithLogitsLoss`` averaged over a row.
+
+    >>> loss = MultiLabelSoftMarginLoss(weight=[0.5, 2.0, 1.5])
+    >>> print(loss([[0.5, -1.0, 3.0], [1.5, -2.0, 0.0]], [[1, 0, 1], [0, 1, 0]]).round(4))
+    1.1801
+    """
+
+    weight: np.ndarray | None = option(None, checks.weight)
+
+    axis: ClassVar = -1
+
+    def prepare(self, input, target):
+        input, target = checks.reals(self.arguments, (input, target))
+        checks.axes("input", input, 1, 2)
+        checks.shape("target", target, input.shape, "input")
+        checks.per_class(self.weight, input.shape[-1])
+        return [input, target]
+
+    def check(self, input, target):
+        checks.within("target", target, 0, 1, "probabilities between 0 and 1")
+
+    def terms(self, input, target):
+        weight = along_classes(self.weight, input) / len(input)
+        yes, no = weight * target, weight * (1 - target)
+        yield (no * softplus(input) + yes * softplus(-input)).sum(axis=0)
+        one, zero = sigmoid(input), sigmoid(-input)
+        yield no * one - yes * zero
+        yield weight * one * zero
+
+
+class MultiMarginLoss(Rowwise):
+    r"""The hinges of a multi-class score: the right class should lead every other by a margin.
+
+    .. math:: \ell(x, y) = \frac{w_y}{C} \sum_{i \neq y} \max (0, \, \text{margin} - x_y + x_i)^p
+
+    Called as ``MultiMarginLoss(p=1, margin=1.0)(input, target)``.
+
+    input : array_like of shape (N, C) or (C), float32 or float64
+        The scores, any real number.
+    target : array_like of integers, shape (N) or (), 0 … C − 1
+        The right class of each row.
+    p : 1 or 2, default 1
+    margin : float, default 1.0
+        By how much the right class should lead, in the unit of the scores.
+    weight : array_like of shape (C,), 0 or above, default None
+        Multiplies the loss of the rows of each class, outside the power.
+
+    The mean divides by the number of rows, also with weights; the division by C is part of the
+    loss. At the corner of a hinge the gradient is 0, as in torch. The curvature is 0 for p = 1, and
+    counts the active hinges for p = 2.
+
+    Raises ``ValueError`` for shapes that do not fit and classes outside 0 … C − 1, ``TypeError``
+    for scores that are not real and classes that are not integers. Source: Crammer and Singer
+    (2001), *On the algorithmic implementation of multiclass kernel-based vector machines*, and
+    Weston and Watkins (1999), whose sum over the classes this is.
+
+    >>> print(MultiMarginLoss()([[0.1, 0.2, 0.4, 0.8]], [3]).round(6))
+    0.325
+    """
+
+    p: int = option(1, checks.one_or_two)
+    margin: float = option(1.0, checks.finite)
+    weight: np.ndarray | None = option(None, checks.weight)
+
+    axis: ClassVar = -1
+
+    def prepare(self, input, target):
+        input = checks.real("input", input)
+        checks.axes("input", input, 1, 2)
+        checks.per_class(self.weight, input.shape[-1])
+        return [input, checks.classes("target", target, input, -1)]
+
+    def terms(self, input, target):
+        own = np.take_along_axis(input, target[None], axis=0)
+        gap = np.maximum(self.margin - (own - input), 0)
+        np.put_along_axis(gap, target[None], 0, axis=0)    # a class has no lead over itself
+        right = np.zeros(input.shape, bool)
+        np.put_along_axis(right, target[None], True, axis=0)
+        weight = of_classes(self.weight, target, input) / len(input)
+        yield weight * (gap ** self.p).sum(axis=0)
+        push = (gap > 0) if self.p == 1 else 2 * gap
+        yield weight * (push - right * push.sum(axis=0))
+        bend = 2.0 * (gap > 0) * (self.p == 2)
+        yield weight * (bend + right * bend.sum(axis=0))
+
+
+class MultiLabelMarginLoss(Rowwise):
+    r"""The hinges of a set of right classes: each should lead every class outside by 1.
+
+    .. math:: \ell(x, Y) = \frac1C \sum_{j \in Y} \sum_{i \notin Y} \max (0, \, 1 - (x_j - x_i))
+
+    Called as ``MultiLabelMarginLoss()(input, target)``.
+
+    input : array_like of shape (N, C) or (C), float32 or float64
+        The scores, any real number.
+    target : array_like of integers, the shape of the input
+        For each row the list of its right classes, 0 … C − 1, ended by −1; what follows the first
+        −1 is not read. A row that begins with −1 has no class and costs nothing.
+
+    The mean divides by the number of rows; the division by C is part of the loss. At the corner of
+    a hinge the gradient is 0, as in torch. The curvature is 0.
+
+    Raises ``ValueError`` for unequal shapes, classes outside −1 … C − 1 and a class that a row
+    names twice, ``TypeError`` for scores that are not real and classes that are not integers.
+    Source: Crammer and Singer (2003), *A family of additive online algorithms for category
+    ranking*.
+
+    >>> print(MultiLabelMarginLoss()([[0.1, 0.2, 0.4, 0.8]], [[3, 0, -1, 1]]).round(6))
+    0.85
+    """
+
+    axis: ClassVar = -1
+
+    def prepare(self, input, target):
+        input = checks.real("input", input)
+        checks.axes("input", input, 1, 2)
+        return [input, checks.class_lists("target", target, input)]
+
+    def terms(self, input, target):
+        named = np.logical_and.accumulate(target >= 0, axis=0)
+        right = np.zeros((len(input) + 1, *input.shape[1:]), bool)    # one more, for what is not read
+        np.put_along_axis(right, np.where(named, target, len(input)), True, axis=0)
+        right = right[:-1]
+        value, slope = np.zeros(input.shape[1:], input.dtype), np.zeros_like(input)
+        for label, read in zip(np.where(named, target, 0)[:, None], named):
+            if not read.any():
+                break
+            own = np.take_along_axis(input, label, axis=0)
+            gap = np.where(read & ~right, np.maximum(1 - (own - input), 0), 0)
+            value += gap.sum(axis=0)
+            active = gap > 0
+            slope += active
+            pulled = np.take_along_axis(slope, label, axis=0) - active.sum(axis=0)
+            np.put_along_axis(slope, label, pulled, axis=0)
+        yield value / len(input)
+        yield slope / len(input)
+        yield 0.0

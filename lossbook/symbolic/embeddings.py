@@ -1,0 +1,175 @@
+"""The formulas of the losses of embeddings, and of the hinges of a list of labels.
+
+`EMBEDDINGS` maps their names to their formulas; `FORMULAS` includes them. A row holds N features;
+its vectors are x₁, x₂ and x₃. Rows run along the last axis.
+"""
+
+import functools
+from dataclasses import replace
+
+import numpy as np
+import sympy as sp
+
+from .formulas import C, Formula, N, c, eps, i, j, k, margin, over_classes, xs, y
+from .language import relu, step
+
+__all__ = ["EMBEDDINGS"]
+
+first, second, third = (sp.IndexedBase(f"x{n}", real=True) for n in (1, 2, 3))
+power = sp.Symbol("p", positive=True)                  # of a norm
+
+
+def over_features(term):
+    return sp.Sum(term, (i, 1, N))
+
+
+class Signed(Formula):
+    """A formula of rows whose label is 1 or -1, not a class."""
+
+    def _evaluate_rows(self, arrays, numbers):
+        *vectors, target = arrays
+        shape = vectors[0].shape
+        for name, array in zip(self.arguments, arrays):
+            expected = shape[:-1] if array is target else shape
+            if array.shape != expected:
+                raise ValueError(f"{name}: expected shape {expected}, got {array.shape}")
+        if not (abs(target) == 1).all():
+            raise ValueError(f"target: expected labels 1 and -1, got {target}")
+        values = np.empty(shape[:-1], dtype=object)
+        slopes = tuple(np.empty(shape, dtype=object) for _ in self.predictions)
+        for row in np.ndindex(shape[:-1]):
+            values[row], of_row = self._evaluate_row([a[row] for a in arrays], numbers)
+            for gradient, column in zip(slopes, zip(*of_row)):
+                gradient[row] = column
+        return values, slopes
+
+
+class Listed(Formula):
+    """A formula of indicators: y is 1 for the classes that the row's list names, and else 0."""
+
+    def _evaluate_rows(self, arrays, numbers):
+        input, lists = arrays
+        if lists.shape != input.shape or lists.dtype.kind not in "iu":
+            raise ValueError(f"target: expected integers of shape {input.shape}, got {lists.dtype} "
+                             f"of shape {lists.shape}")
+        classes = input.shape[-1]
+        indicators = np.zeros(lists.shape, dtype=int)
+        for row in np.ndindex(lists.shape[:-1]):
+            for entry in lists[row]:
+                if entry == -1:
+                    break                              # what follows is not read
+                if not 0 <= entry < classes or indicators[row][entry]:
+                    raise ValueError(f"target: expected different classes from 0 to "
+                                     f"{classes - 1}, then -1, got {lists[row]}")
+                indicators[row][entry] = 1
+        return super()._evaluate_rows([input, indicators], numbers)
+
+    @functools.cached_property
+    def _expressions(self):
+        """With double sums as one: SymPy would print the condition of an inner hinge too far out."""
+        def merged(outer):
+            (inner,) = outer.function.atoms(sp.Sum)
+            product = outer.function.xreplace({inner: inner.function})
+            return sp.Sum(product, *inner.limits, *outer.limits)
+
+        expressions = sp.Tuple(self.value, *self.gradient)
+        return expressions.replace(
+            lambda e: isinstance(e, sp.Sum) and e.function.has(sp.Sum), merged)
+
+
+# ------------------------------------------------------------------------------------------ cosine
+
+tiny = sp.Rational(1, 10**12)
+square1, square2 = (over_features(v[i]**2) + tiny for v in (first, second))
+lengths = sp.sqrt(square1) * sp.sqrt(square2)
+cosine = over_features(first[i]*second[i]) / lengths
+towards1 = second[k]/lengths - cosine*first[k]/square1
+towards2 = first[k]/lengths - cosine*second[k]/square2
+
+
+def pulled(towards):
+    return sp.Piecewise((-towards, sp.Eq(y, 1)), (step(cosine - margin)*towards, True))
+
+
+cosine_embedding = Signed(
+    arguments={"input1": first, "input2": second, "target": y},    # y is 1 or -1
+    predictions=("input1", "input2"),
+    options={"margin": margin},
+    value=sp.Piecewise((1 - cosine, sp.Eq(y, 1)), (relu(cosine - margin), True)),
+    textbook=(pulled(towards1), pulled(towards2)),
+    index=(k, 1, N), axis=-1,
+)
+
+# ----------------------------------------------------------------------------------------- triplet
+
+
+def triplet_of(p, **rest):
+    """The formulas for the p-norm, without and with swap. `rest` belongs to both."""
+    def powers(u, v):
+        return over_features(abs(u[i] - v[i] + eps)**p)
+
+    def distance(u, v):
+        return powers(u, v)**(1/p)
+
+    def direction(u, v):
+        """The slope of the distance in u[k]."""
+        gap = u[k] - v[k] + eps
+        return sp.sign(gap) * distance(u, v) * abs(gap)**p / (abs(gap) * powers(u, v))
+
+    pairs = (first, second), (first, third), (second, third)
+    divisors = [d for u, v in pairs for d in (powers(u, v), abs(u[k] - v[k] + eps))]
+    near, off, swapped = (distance(*pair) for pair in pairs)
+
+    def formula(far, share, others, special):
+        """The distance `far` of the negative is shared by the anchor and the positive."""
+        lack = near - far + margin
+        away = direction(first, second)
+        from_anchor, from_positive = share*direction(first, third), others*direction(second, third)
+        return Formula(
+            arguments={"anchor": first, "positive": second, "negative": third},
+            predictions=("anchor", "positive", "negative"),
+            value=relu(lack),
+            textbook=(step(lack)*(away - from_anchor), step(lack)*(-away - from_positive),
+                      step(lack)*(from_anchor + from_positive)),
+            index=(k, 1, N), axis=-1,
+            # A coordinate, or a distance, that is 0 has slope 0, as in torch.
+            floors={1/d: sp.Piecewise((0, sp.Eq(d, 0)), (1/d, True)) for d in divisors},
+            special=special,
+            **rest,
+        )
+
+    with_swap = formula(sp.Min(off, swapped), sp.Heaviside(swapped - off),
+                        sp.Heaviside(off - swapped), {})               # a tie is shared, as in torch
+    return formula(off, sp.S(1), sp.S(0), {("swap", True): with_swap})
+
+
+# Of p = 1 the slopes are whole numbers, and exactly so.
+triplet_1 = triplet_of(sp.S(1), options={"margin": margin, "eps": eps}, left_out={"p": 1})
+triplet = triplet_of(power, options={"margin": margin, "p": power, "eps": eps})
+triplet = replace(triplet, special={("p", 1): triplet_1, **triplet.special})
+
+# -------------------------------------------------------------------------------- lists of labels
+
+marks = sp.IndexedBase("y", integer=True)
+other = sp.Symbol("n", integer=True, nonnegative=True)
+
+
+def of_others(term):
+    return sp.Sum(term, (other, 0, C - 1))
+
+
+multilabel_margin = Listed(
+    arguments={"input": xs, "target": marks},
+    value=over_classes(marks[j]*of_others((1 - marks[other])
+                                          * relu(1 - xs[j] + xs[other], 0))) / C,    # corner: 0
+    textbook=(((1 - marks[c])*over_classes(marks[j]*step(1 - xs[j] + xs[c], 0))
+               - marks[c]*of_others((1 - marks[other])*step(1 - xs[c] + xs[other], 0))) / C,),
+    curvature=(sp.S(0),),
+    index=(c, 0, C - 1), axis=-1,
+)
+
+EMBEDDINGS = {
+    "CosineEmbeddingLoss": cosine_embedding,
+    "TripletMarginLoss": triplet,
+    "MultiLabelMarginLoss": multilabel_margin,
+}

@@ -1,0 +1,198 @@
+"""The formulas of the losses over classes: proved, mutated, and evaluated against two judges."""
+
+from decimal import Decimal, localcontext
+
+import mpmath
+import numpy as np
+import pytest
+import sympy as sp
+
+from lossbook import CrossEntropyLoss, MultiLabelSoftMarginLoss, MultiMarginLoss, NLLLoss
+from lossbook.symbolic import FORMULAS, NotProved, prove, relu, softplus
+from lossbook.witness import three_witnesses
+
+ALL = {name: FORMULAS[name] for name in ("NLLLoss", "CrossEntropyLoss", "MultiMarginLoss",
+                                         "MultiLabelSoftMarginLoss")}
+ALL["CrossEntropyLoss of probabilities"] = ALL["CrossEntropyLoss"].special["target", float]
+ALL["MultiMarginLoss p=2"] = ALL["MultiMarginLoss"].special["p", 2]
+
+
+# ------------------------------------------------------------------------------------ proofs
+
+@pytest.mark.parametrize("name", ALL)
+def test_textbook_derivatives_are_proved_for_any_number_of_classes(name):
+    formula = ALL[name]
+    equations = formula.prove()
+    assert [e.rhs for e in equations] == [*formula.textbook, *formula.curvature]
+    assert sp.Symbol("C", integer=True, positive=True) in formula.index[2].free_symbols
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_wrong_derivatives_are_refused(name):
+    formula = ALL[name]
+    (x_k,), k = formula.wrt, formula.index[0]
+    label = formula.arguments["target"]
+    pairs = [(formula.gradient[0], formula.textbook[0]), (formula.second[0], formula.curvature[0])]
+    refused = 0
+    for derived, claim in pairs:
+        wrong = [-claim, 2 * claim, claim + 1, claim.subs(x_k, x_k + 1),
+                 claim.replace(sp.KroneckerDelta, lambda *_: sp.S(0))]
+        if isinstance(label, sp.IndexedBase):
+            wrong.append(claim.subs(label[k], 1 - label[k]))
+        if name == "MultiMarginLoss p=2":          # a refusal takes most of a second
+            wrong = wrong[1::3]
+        for mutant in wrong:
+            if sp.expand(mutant - claim) != 0:
+                refused += 1
+                with pytest.raises(NotProved):
+                    prove(derived, mutant)
+    assert refused == {"NLLLoss": 3 + 1 + 1, "CrossEntropyLoss": 5 + 4,
+                       "CrossEntropyLoss of probabilities": 5 + 4, "MultiMarginLoss": 5 + 1,
+                       "MultiMarginLoss p=2": 2 + 2, "MultiLabelSoftMarginLoss": 5 + 4}[name]
+
+
+def at_size(formula, size, label=None):
+    """The value for so many classes, with x_0 ... as plain symbols, and these symbols."""
+    (row, target), last = formula.arguments.values(), formula.index[2]
+    (count,) = last.free_symbols
+    value = formula.value.subs(count, size).doit()
+    scores = sp.symbols(f"x:{size}", real=True)
+    if label is not None:
+        value = value.subs(target, label).doit()
+    return value.subs({row[n]: score for n, score in enumerate(scores)}), scores
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_multi_margin_is_the_sum_of_the_hinges_of_the_other_classes(p):
+    formula = ALL["MultiMarginLoss" if p == 1 else "MultiMarginLoss p=2"]
+    delta = formula.options["margin"]
+    value, (a, b, c) = at_size(formula, 3, 1)
+    hinges = [relu(delta - b + other, 0)**p for other in (a, c)]
+    prove(value, sum(hinges) / 3)
+    with pytest.raises(NotProved):
+        prove(value, sum(hinges) / 2)
+
+
+def test_two_classes_make_the_binary_loss():
+    value, (a, b) = at_size(ALL["CrossEntropyLoss"], 2, 0)
+    prove(value, softplus(b - a))
+    with pytest.raises(NotProved):
+        prove(value, softplus(a - b))
+
+
+def test_cross_entropy_is_nll_of_the_log_softmax():
+    value, scores = at_size(ALL["CrossEntropyLoss"], 3, 2)
+    likelihood, log_q = at_size(ALL["NLLLoss"], 3, 2)
+    total = sp.log(sum(map(sp.exp, scores)))
+    prove(likelihood.subs(log_q[2], scores[2] - total), value)
+
+
+# -------------------------------------------------------------------------------- evaluation
+
+rng = np.random.default_rng(4)
+LOGITS = np.round(rng.normal(0, 2, (5, 4)), 3)
+LABELS = np.array([0, 3, 1, 1, 2])
+LOG_Q = LOGITS - np.log(np.exp(LOGITS).sum(axis=1, keepdims=True))
+IMAGE = rng.normal(size=(2, 3, 4))
+IMAGE_LABELS = rng.integers(0, 3, (2, 4))
+IMAGE_SHARES = rng.dirichlet(np.ones(3), (2, 4)).transpose(0, 2, 1)
+CORNERS = np.array([[0.0, 1.0, 2.0], [1.0, 1.0, 1.0], [0.5, -0.5, 1.5]])
+
+WITNESSES = [
+    (NLLLoss, {}, [LOG_Q, LABELS]),
+    (NLLLoss, {}, [LOG_Q[0], LABELS[0]]),
+    (CrossEntropyLoss, {}, [LOGITS, LABELS]),
+    (CrossEntropyLoss, {}, [LOGITS[0], LABELS[0]]),
+    (CrossEntropyLoss, {}, [IMAGE, IMAGE_LABELS]),
+    (CrossEntropyLoss, {}, [LOGITS, rng.dirichlet(np.ones(4), 5)]),
+    (CrossEntropyLoss, {}, [IMAGE, IMAGE_SHARES]),
+    *[(MultiMarginLoss, dict(p=p, margin=margin), [LOGITS, LABELS])
+      for p in (1, 2) for margin in (1.0, 0.25, -0.5)],
+    *[(MultiMarginLoss, dict(p=p), [CORNERS, [1, 2, 0]]) for p in (1, 2)],
+    (MultiMarginLoss, {}, [LOGITS[0], LABELS[0]]),
+    (MultiLabelSoftMarginLoss, {}, [LOGITS, rng.integers(0, 2, LOGITS.shape)]),
+    (MultiLabelSoftMarginLoss, {}, [LOGITS[0], rng.random(4)]),
+]
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("loss, options, arrays", WITNESSES)
+def test_three_witnesses(loss, options, arrays, reduction):
+    three_witnesses(loss(**options, reduction=reduction), *arrays)
+
+
+def decimals(logits, label):
+    """Cross entropy and its gradient in Python's Decimal."""
+    top = max(logits)
+    powers = [(Decimal(x) - Decimal(top)).exp() for x in logits]
+    total = sum(powers)
+    return [total.ln() + Decimal(top) - Decimal(logits[label]),
+            *(e / total - (n == label) for n, e in enumerate(powers))]
+
+
+@pytest.mark.parametrize("logits", [
+    (300.0, -300.0), (1e3, -1e3), (1e3, 1e3 - 0.5, -1e3), (-1e3, 0.0, 1e3), (1e4, -1e4, 1e4 - 300),
+    (1e4, 1e4, 1e4), (-1e4, -1e4 + 2e-12), (-1e4, -1e4 - 600.0, 3.0), (1e4, 1e4 - 700, 1e4 - 30)])
+def test_cross_entropy_keeps_its_digits(logits):
+    """45 digits of all that is not 0 in a float64; the judge is Python's Decimal."""
+    for label in range(len(logits)):
+        one_hot = np.eye(len(logits))[label]
+        for target in (label, one_hot):
+            value, (slopes,) = FORMULAS["CrossEntropyLoss"].evaluate([logits, target])
+            with localcontext() as context:
+                context.prec = 1000
+                for got, right in zip((value.item(), *slopes), decimals(logits, label)):
+                    with mpmath.workdps(60):
+                        got = Decimal(mpmath.nstr(got, 55))
+                    slack = abs(right) * Decimal("1e-45") + Decimal("1e-400")
+                    assert abs(got - right) <= slack
+
+
+@pytest.mark.parametrize("size", [1e3, 1e4])
+def test_the_other_losses_keep_their_digits(size):
+    value, (slopes,) = FORMULAS["MultiMarginLoss"].evaluate(
+        [[size, -size, size + 0.5], 0], {"p": 2, "margin": 1.0})
+    assert value == mpmath.mpf("2.25") / 3 or abs(value.item() - 0.75) < 1e-45
+    assert [float(s) for s in slopes] == [-1.0, 0.0, 1.0]
+    value, (slopes,) = FORMULAS["NLLLoss"].evaluate([[-size, -2 * size], 1])
+    assert value == 2 * size and list(slopes) == [0, -1]
+    value, (slopes,) = FORMULAS["MultiLabelSoftMarginLoss"].evaluate(
+        [[size, -size], [0.0, 1.0]])
+    assert abs(value.item() / size - 1) < 1e-40 and abs(slopes[0] - 0.5) < 1e-40
+
+
+# ------------------------------------------------------------------------- what is refused
+
+@pytest.mark.parametrize("name, options", [
+    ("NLLLoss", dict(weight=np.ones(4))), ("NLLLoss", dict(ignore_index=0)),
+    ("CrossEntropyLoss", dict(label_smoothing=0.1)), ("CrossEntropyLoss", dict(ignore_index=1)),
+    ("CrossEntropyLoss", dict(weight=np.ones(4))),
+    ("MultiMarginLoss", dict(weight=np.ones(4), margin=1.0)),
+    ("MultiMarginLoss", dict(p=3, margin=1.0)),
+    ("MultiMarginLoss", dict(p=2, margin=1.0, weight=np.ones(4)))])
+def test_options_that_the_formula_leaves_out_are_refused(name, options):
+    with pytest.raises(ValueError, match="the formula holds for .* only"):
+        FORMULAS[name].evaluate([LOGITS, LABELS], options)
+
+
+def test_the_other_forms_refuse_them_too():
+    with pytest.raises(ValueError, match="label_smoothing: the formula holds for 0.0 only"):
+        FORMULAS["CrossEntropyLoss"].evaluate([LOGITS, np.exp(LOG_Q)], dict(label_smoothing=0.5))
+    with pytest.raises(ValueError, match="weight: the formula holds for None only"):
+        FORMULAS["MultiLabelSoftMarginLoss"].evaluate([LOGITS, LOGITS > 0], dict(weight=np.ones(4)))
+
+
+@pytest.mark.parametrize("name", ["NLLLoss", "CrossEntropyLoss", "MultiMarginLoss"])
+@pytest.mark.parametrize("label", [-100, -1, 4])
+def test_labels_that_are_no_classes_are_refused(name, label):
+    with pytest.raises(ValueError, match="target: expected integers from 0 to 3"):
+        FORMULAS[name].evaluate([LOGITS, np.where(LABELS == 3, label, LABELS)], {"margin": 1.0})
+
+
+def test_targets_of_a_wrong_shape_or_type_are_refused():
+    with pytest.raises(ValueError, match=r"target: expected shape \(5,\), got \(4,\)"):
+        FORMULAS["NLLLoss"].evaluate([LOGITS, LABELS[:4]])
+    with pytest.raises(ValueError, match="target: expected integers"):
+        FORMULAS["NLLLoss"].evaluate([LOGITS, LABELS.astype(float)])
+    with pytest.raises(ValueError, match=r"target: expected shape \(5, 4\), got \(5,\)"):
+        FORMULAS["CrossEntropyLoss"].evaluate([LOGITS, LABELS.astype(float)])

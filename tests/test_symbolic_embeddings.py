@@ -1,0 +1,87 @@
+"""The formulas of embeddings and label lists: proved, and evaluated against torch."""
+
+import numpy as np
+import pytest
+import torch
+
+from lossbook.embedding import CosineEmbeddingLoss, TripletMarginLoss
+from lossbook.margin import MultiLabelMarginLoss
+from lossbook.symbolic import FORMULAS, NotProved, prove
+from lossbook.symbolic.embeddings import EMBEDDINGS
+from lossbook.witness import three_witnesses
+
+ALL = {**EMBEDDINGS, "TripletMarginLoss swap": EMBEDDINGS["TripletMarginLoss"].special["swap", True],
+       "TripletMarginLoss p=1": EMBEDDINGS["TripletMarginLoss"].special["p", 1],
+       "TripletMarginLoss p=1 swap":
+           EMBEDDINGS["TripletMarginLoss"].special["p", 1].special["swap", True]}
+
+rng = np.random.default_rng(5)
+A, B, D = rng.normal(size=(3, 4, 3))
+SIGNS = np.array([1.0, -1.0, -1.0, 1.0])
+LISTS = np.array([[3, 0, -1, 1], [-1, 2, 2, 0], [0, 1, 2, 3], [1, -1, 1, 1], [2, 0, 3, -1]])
+SCORES = rng.normal(size=(5, 4))
+EDGE = np.array([3.0, 4.0, 0.0])           # of length 5
+
+CASES = [
+    *[(CosineEmbeddingLoss, dict(margin=margin), [A, B, SIGNS]) for margin in (0.0, 0.5, -0.5)],
+    (CosineEmbeddingLoss, {}, [A[0], B[0], np.array(-1.0)]),
+    (CosineEmbeddingLoss, {}, [[[1.0, 0.0]] * 2, [[0.0, 2.0]] * 2, [-1.0, 1.0]]),       # the corner
+    *[(TripletMarginLoss, dict(p=p, swap=swap), [A, B, D])
+      for p in (1.0, 1.5, 2.0, 3.0) for swap in (False, True)],
+    (TripletMarginLoss, dict(margin=0.5, eps=0.01), [A[0], B[0], D[0]]),
+    (TripletMarginLoss, dict(margin=5.0, eps=0.0), [0 * EDGE, 0 * EDGE, EDGE]),   # corner, and d = 0
+    *[(TripletMarginLoss, dict(p=p, eps=0.0, swap=True), [EDGE, EDGE * [1, -1, 1], [1.0, 0.0, 0.0]])
+      for p in (1.0, 2.0)],                                                       # a tie under swap
+    (MultiLabelMarginLoss, {}, [SCORES, LISTS]),
+    (MultiLabelMarginLoss, {}, [np.round(SCORES), LISTS]),                        # corners
+    (MultiLabelMarginLoss, {}, [SCORES[0], LISTS[0]]),
+]
+
+
+@pytest.mark.parametrize("loss, options, arrays", CASES)
+def test_value_and_gradients_are_those_of_torch(loss, options, arrays):
+    formula = FORMULAS[loss.__name__]
+    settings = {name: getattr(loss(), name) for name in ("margin", "p", "eps") if hasattr(loss(), name)}
+    values, slopes = formula.evaluate(arrays, {**settings, **options})
+    tensors = dict(zip(formula.arguments, (torch.tensor(np.array(a)) for a in arrays), strict=True))
+    for name in formula.predictions:
+        tensors[name].requires_grad_()
+    right = getattr(torch.nn, loss.__name__)(**options, reduction="none")(*tensors.values())
+    right.sum().backward()
+    np.testing.assert_allclose(values.astype(float), right.detach(), rtol=1e-12, atol=1e-12)
+    for name, slope in zip(formula.predictions, slopes, strict=True):
+        np.testing.assert_allclose(slope.astype(float), tensors[name].grad, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("loss, options, arrays", CASES)
+def test_three_witnesses(loss, options, arrays):
+    for reduction in ("none", "mean"):
+        three_witnesses(loss(**options, reduction=reduction), *arrays)
+
+
+def test_a_zero_vector_has_cosine_0():
+    # torch adds the float32 nearest to 1e-12, which is 4e-9 less.
+    three_witnesses(CosineEmbeddingLoss(), 0 * A, B, SIGNS, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_textbook_gradients_are_proved(name):
+    formula = ALL[name]
+    equations = formula.prove()
+    assert [e.rhs for e in equations] == [*formula.textbook, *(formula.curvature or ())]
+
+
+@pytest.mark.parametrize("name", EMBEDDINGS)
+def test_a_wrong_sign_is_refused(name):
+    formula = EMBEDDINGS[name]
+    with pytest.raises(NotProved):
+        prove(formula.gradient[-1], -formula.textbook[-1])
+
+
+@pytest.mark.parametrize("name, arrays", [
+    ("CosineEmbeddingLoss", [A, B, 0 * SIGNS]), ("CosineEmbeddingLoss", [A, B, SIGNS[:3]]),
+    ("MultiLabelMarginLoss", [SCORES, LISTS + 1]), ("MultiLabelMarginLoss", [SCORES, LISTS[:3]]),
+    ("MultiLabelMarginLoss", [SCORES[0], [1, 1, -1, 0]])])
+def test_what_does_not_fit_is_refused(name, arrays):
+    with pytest.raises(ValueError, match="target: expected"):
+        FORMULAS[name].evaluate(arrays, {"margin": 0.0})
