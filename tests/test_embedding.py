@@ -96,7 +96,9 @@ def test_corners_are_torchs():
     assert CosineEmbeddingLoss().grad(a, b, [-1.0])[0].any()               # violated
     one, two = np.array([[0.0, 0.0]]), np.array([[1.0, 0.0]])
     same(TripletMarginLoss, F.triplet_margin_loss, [one, one, two], 3, {"eps": 0.0})
-    same(TripletMarginLoss, F.triplet_margin_loss, [one, two, -two], 3, {"eps": 0.0, "swap": True})
+    tie = [one, np.array([[2.0, 0.0]]), np.array([[1.0, 1.0]])]             # d(a, n) = d(p, n)
+    same(TripletMarginLoss, F.triplet_margin_loss, tie, 3, {"eps": 0.0, "swap": True})
+    assert TripletMarginLoss(swap=True, eps=0.0).grad(*tie)[0].any()
     same(TripletMarginLoss, F.triplet_margin_loss, [one, two, two], 3, {})   # an equal pair
     same(MultiLabelMarginLoss, F.multilabel_margin_loss, [two, np.array([[0, -1]])], 1, {})
     assert not MultiLabelMarginLoss().grad(two, [[0, -1]]).any()           # not violated
