@@ -28,25 +28,21 @@ def one_of(*choices):
     return check
 
 
-def positive(name, value):
-    """A finite real number above 0, as a float."""
-    if not _number(name, value) or not 0 < value < np.inf:
-        refuse(name, "a positive finite number", repr(value))
-    return float(value)
+def number(expected, inside):
+    """The check that a value is a real number for which `inside` holds; it returns a float."""
+    def check(name, value):
+        if not _number(name, value) or not inside(value):
+            refuse(name, expected, repr(value))
+        return float(value)
+    return check
 
 
-def non_negative(name, value):
-    """A finite real number, 0 or above, as a float."""
-    if not _number(name, value) or not 0 <= value < np.inf:
-        refuse(name, "a finite number, 0 or above", repr(value))
-    return float(value)
-
-
-def finite(name, value):
-    """A finite real number, as a float."""
-    if not _number(name, value) or not -np.inf < value < np.inf:
-        refuse(name, "a finite number", repr(value))
-    return float(value)
+finite = number("a finite number", lambda value: -np.inf < value < np.inf)
+positive = number("a positive finite number", lambda value: 0 < value < np.inf)
+non_negative = number("a finite number, 0 or above", lambda value: 0 <= value < np.inf)
+at_least_one = number("a finite number, 1 or above", lambda value: 1 <= value < np.inf)
+share = number("a number from 0 to 1", lambda value: 0 <= value <= 1)
+cosine = number("a number from -1 to 1", lambda value: -1 <= value <= 1)
 
 
 def flag(name, value):
@@ -196,27 +192,6 @@ def integer(name, value):
     if not isinstance(value, Integral) or isinstance(value, (bool, np.bool_)):
         refuse(name, "an integer", repr(value), TypeError)
     return int(value)
-
-
-def share(name, value):
-    """A number from 0 to 1, as a float."""
-    if not _number(name, value) or not 0 <= value <= 1:
-        refuse(name, "a number from 0 to 1", repr(value))
-    return float(value)
-
-
-def cosine(name, value):
-    """A number from -1 to 1, as a float."""
-    if not _number(name, value) or not -1 <= value <= 1:
-        refuse(name, "a number from -1 to 1", repr(value))
-    return float(value)
-
-
-def at_least_one(name, value):
-    """A finite number, 1 or above, as a float."""
-    if not _number(name, value) or not 1 <= value < np.inf:
-        refuse(name, "a finite number, 1 or above", repr(value))
-    return float(value)
 
 
 def class_lists(name, value, scores):
