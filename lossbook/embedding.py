@@ -189,9 +189,12 @@ class TripletMarginLoss(_OfVectors):
     def terms(self, anchor, positive, negative):
         near, to_near = self._distance(anchor, positive)
         far, to_far = self._distance(anchor, negative)
-        swapped, to_swapped = self._distance(positive, negative)
-        share = (far < swapped) + 0.5 * (far == swapped) if self.swap else 1.0
-        gap = near - (np.minimum(far, swapped) if self.swap else far) + self.margin
+        share, to_swapped = 1.0, 0.0    # without swap all of the pull is on the anchor's distance
+        if self.swap:
+            swapped, to_swapped = self._distance(positive, negative)
+            share = (far < swapped) + 0.5 * (far == swapped)
+            far = np.minimum(far, swapped)
+        gap = near - far + self.margin
         yield np.maximum(gap, 0)
         on = 1.0 * (gap >= 0)
         to_near, to_far, to_swapped = on * to_near, on * share * to_far, on * (1 - share) * to_swapped
