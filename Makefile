@@ -60,7 +60,7 @@ test: $(READY)
 
 test-package: $(READY)
 	@echo; echo '== 1/3  the package, the tools and the guards'
-	@$(PY) -m pytest -q --doctest-modules lossbook tests tools --ignore=tests/test_site.py $(ARGS)
+	@$(PY) -m pytest -q --doctest-modules lossbook tests tools --ignore=tests/test_site.py -n 2 $(ARGS)
 
 test-notebooks: $(READY)
 	@echo; echo '== 2/3  every notebook, run again and compared output by output'

@@ -6,21 +6,26 @@
 """
 
 from lossbook.classification import (
-    BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, NLLLoss, SoftMarginLoss)
+    BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, FocalLoss, NLLLoss, SoftMarginLoss)
 from lossbook.embedding import (
-    CosineEmbeddingLoss, HingeEmbeddingLoss, MarginRankingLoss, TripletMarginLoss)
+    CosineEmbeddingLoss, HingeEmbeddingLoss, MarginRankingLoss, TripletMarginLoss,
+    TripletMarginWithDistanceLoss)
 from lossbook.information import cross_entropy, entropy, kl_divergence
 from lossbook.likelihood import GaussianNLLLoss, KLDivLoss, PoissonNLLLoss
+from lossbook.linear import LinearCrossEntropyLoss
 from lossbook.loss import Elementwise, Loss, Rowwise
 from lossbook.margin import MultiLabelMarginLoss, MultiLabelSoftMarginLoss, MultiMarginLoss
 from lossbook.regression import HuberLoss, L1Loss, MSELoss, RMSELoss, SmoothL1Loss
+from lossbook.sequence import CTCLoss
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "BCELoss", "BCEWithLogitsLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "Elementwise",
-    "GaussianNLLLoss", "HingeEmbeddingLoss", "HuberLoss", "KLDivLoss", "L1Loss", "Loss", "MSELoss",
+    "BCELoss", "BCEWithLogitsLoss", "CTCLoss", "CosineEmbeddingLoss", "CrossEntropyLoss",
+    "Elementwise",
+    "FocalLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HuberLoss", "KLDivLoss", "L1Loss",
+    "LinearCrossEntropyLoss", "Loss", "MSELoss",
     "MarginRankingLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss",
     "NLLLoss", "PoissonNLLLoss", "RMSELoss", "Rowwise", "SmoothL1Loss", "SoftMarginLoss",
-    "TripletMarginLoss", "cross_entropy", "entropy", "kl_divergence",
+    "TripletMarginLoss", "TripletMarginWithDistanceLoss", "cross_entropy", "entropy", "kl_divergence",
 ]

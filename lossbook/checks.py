@@ -52,6 +52,13 @@ def flag(name, value):
     return bool(value)
 
 
+def function(name, value):
+    """None, or something to call."""
+    if value is not None and not callable(value):
+        refuse(name, "None or a function", repr(value), TypeError)
+    return value
+
+
 def weight(name, value):
     """None, or an array of finite numbers, 0 or above."""
     if value is None:
@@ -61,6 +68,11 @@ def weight(name, value):
     if outside.size:
         refuse(name, "finite weights, 0 or above", outside[0])
     return array
+
+
+def balance(name, value):
+    """None, one number from 0 to 1, or an array of weights."""
+    return weight(name, value) if value is None or np.ndim(value) else share(name, value)
 
 
 def _number(name, value):
@@ -78,22 +90,25 @@ def real(name, value):
     >>> real("input", [1, 2]).dtype
     dtype('float64')
     """
-    array = _array(name, value)
-    if array.dtype.kind in "iu":
-        return array.astype(np.float64)
-    if array.dtype.type not in (np.float32, np.float64):
-        refuse(name, "real numbers (float32, float64 or integers)", f"dtype {array.dtype}",
-               TypeError)
-    return array
+    return reals([name], [value])[0]
 
 
 def reals(names, values):
-    """Arrays of one floating-point type: float32 if all are, else float64."""
-    arrays = [real(name, value) for name, value in zip(names, values)]
-    if len({array.dtype for array in arrays}) == 1 and arrays[0].dtype.isnative:
-        return arrays
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
+    """Arrays of one floating-point type: float32 if all floats are, else float64.
+
+    Integers beside float32 become float32, as in torch; those that it cannot hold are refused.
+    """
+    arrays = [any_array(name, value) for name, value in zip(names, values)]
+    for name, array in zip(names, arrays):
+        if array.dtype.kind not in "iu" and array.dtype.type not in (np.float32, np.float64):
+            refuse(name, "real numbers (float32, float64 or integers)", f"dtype {array.dtype}",
+                   TypeError)
+    dtype = np.result_type(*([a.dtype for a in arrays if a.dtype.kind == "f"] or [np.float64]))
+    taken = [array.astype(dtype.newbyteorder("="), copy=False) for array in arrays]
+    for name, array, kept in zip(names, arrays, taken):
+        if array.dtype.kind in "iu" and (kept != array).any():
+            refuse(name, f"integers that {dtype} holds", array[kept != array].flat[0])
+    return taken
 
 
 def within(name, array, low, high, expected):
@@ -112,7 +127,8 @@ def signs(name, array):
     return array
 
 
-def _array(name, value):
+def any_array(name, value):
+    """Anything that NumPy takes for an array, but no masked one, whose mask would be lost."""
     if isinstance(value, np.ma.MaskedArray):
         refuse(name, "an array without a mask", "a masked array", TypeError)
     try:
@@ -160,23 +176,31 @@ def one_or_two(name, value):
 
 
 def axes(name, array, *counts):
-    """Refuse an array whose number of axes is not one of `counts`."""
+    """Refuse an array whose number of axes is not one of `counts`, or whose last axis is empty."""
     if array.ndim not in counts:
         refuse(name, f"{' or '.join(map(str, counts))} axes", f"shape {array.shape}")
+    if not array.shape[-1]:
+        refuse(name, "an entry or more along the last axis", f"shape {array.shape}")
     return array
 
 
-def per_class(weight, classes):
+def class_axis(name, array, axis):
+    """The class axis of an array; the only one, if it has no other."""
+    axis = axis if array.ndim > 1 else 0
+    if not array.ndim or not array.shape[axis]:
+        refuse(name, "a class axis with a class or more", f"shape {array.shape}")
+    return axis
+
+
+def per_class(weight, classes, name="weight"):
     """Refuse weights of which there is not one for each class."""
     if weight is not None and weight.shape != (classes,):
-        refuse("weight", f"shape ({classes},), one for each class", f"shape {weight.shape}")
+        refuse(name, f"shape ({classes},), one for each class", f"shape {weight.shape}")
 
 
 def classes(name, value, scores, axis, ignore_index=None):
     """Integer labels 0 … C - 1, one for each row of the scores; `ignore_index` may stand for none."""
-    array = _array(name, value)
-    if array.dtype.kind not in "iu":
-        refuse(name, "integer classes", f"dtype {array.dtype}", TypeError)
+    array = integers(name, value, "integer classes")
     shape(name, array, np.moveaxis(scores, axis, 0).shape[1:], "the rows of input")
     outside = (array < 0) | (array >= scores.shape[axis])
     if ignore_index is not None:
@@ -194,13 +218,18 @@ def integer(name, value):
     return int(value)
 
 
+def integers(name, value, expected="integers"):
+    """An array of integers; an empty list will do."""
+    array = any_array(name, value)
+    if array.dtype.kind not in "iu" and array.size:
+        refuse(name, expected, f"dtype {array.dtype}", TypeError)
+    return array.astype(np.int64, copy=False)
+
+
 def class_lists(name, value, scores):
     """For each row the list of its classes along the last axis, ended by -1, none of them twice."""
-    array = _array(name, value)
-    if array.dtype.kind not in "iu":
-        refuse(name, "integer classes", f"dtype {array.dtype}", TypeError)
+    array = integers(name, value, "integer classes")
     shape(name, array, scores.shape, "input")
-    array = array.astype(np.int64)
     outside = (array < -1) | (array >= scores.shape[-1])
     if outside.any():
         refuse(name, f"0..{scores.shape[-1] - 1}, or -1 to end a list", array[outside].flat[0])

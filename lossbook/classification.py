@@ -5,8 +5,8 @@ from typing import ClassVar
 import numpy as np
 
 from lossbook import checks
-from lossbook.loss import Elementwise, Rowwise, along_classes, option
-from lossbook.stable import shifted_exp, sigmoid, softplus
+from lossbook.loss import Elementwise, Rowwise, along_classes, is_label, of_classes, option
+from lossbook.stable import logistic, shifted_exp, weighted_sum
 
 
 class BCELoss(Elementwise):
@@ -42,8 +42,9 @@ class BCELoss(Elementwise):
         checks.within("target", target, 0, 1, "probabilities between 0 and 1")
 
     def terms(self, input, target, weight=1.0):
-        yes, no = np.log(input), np.log1p(-input)
-        yield -weight * (target * np.maximum(yes, -100) + (1 - target) * np.maximum(no, -100))
+        yes = np.maximum(np.log(input), -100)
+        no = np.maximum(np.log1p(-input), -100)
+        yield -weight * (target * yes + (1 - target) * no)
         yield weight * ((input - target) / np.maximum(input * (1 - input), 1e-12))
         bend_yes = np.where(target == 0, 0, target / input**2)
         bend_no = np.where(target == 1, 0, (1 - target) / (1 - input) ** 2)
@@ -87,10 +88,108 @@ class BCEWithLogitsLoss(Elementwise):
 
     def terms(self, input, target, weight=1.0, pos_weight=1.0):
         yes, no = weight * pos_weight * target, weight * (1 - target)
-        yield no * softplus(input) + yes * softplus(-input)
-        one, zero = sigmoid(input), sigmoid(-input)
+        parts = logistic(input)
+        costs_yes, costs_no = next(parts)
+        yield no * costs_yes + yes * costs_no
+        one, zero = next(parts)
         yield no * one - yes * zero
         yield (no + yes) * one * zero
+
+
+class FocalLoss(Rowwise):
+    r"""Cross entropy that counts little where the prediction is already good.
+
+    .. math:: \ell(x, y) = -\alpha \, (1 - q)^\gamma \log q
+
+    Here q is the probability that the prediction gives to the truth: :math:`\sigma(x)` or
+    :math:`\sigma(-x)` for yes or no, :math:`e^{x_y} / \sum_c e^{x_c}` for one of C classes.
+
+    Called as ``FocalLoss(gamma=2.0)(input, target)``.
+
+    input : array_like, float32 or float64
+        The logits, any real number; sigmoid or softmax is inside.
+    target : array_like
+        For yes or no, of the input's shape: the label 0 or 1, or a probability p, for which the
+        loss is p times that of 1 and 1 − p times that of 0. For one of C classes, integers
+        0 … C − 1 of the input's shape without its class axis. The loss is in nats.
+    alpha : None, float in [0, 1], or array_like of shape (C,), default None
+        The balance of the classes: a number is the weight of label 1, and 1 − alpha that of label
+        0; an array weighs C classes. With None all weigh 1. (torchvision's default is 0.25.)
+    gamma : float, 0 or above, default 2.0
+        How fast the loss fades where the prediction is good. With 0 it is cross entropy.
+
+    The mean divides by the number of elements, or of rows, also with weights. The gradient is that
+    of cross entropy times :math:`(1 - q)^\gamma - \gamma q (1 - q)^{\gamma - 1} \log q`. With gamma
+    above 0 the loss is not convex, and the true probability does not minimise it.
+
+    Raises ``ValueError`` for shapes that do not fit, targets outside [0, 1] or 0 … C − 1 and an
+    alpha of the wrong kind, ``TypeError`` for data of another type. Source: Lin et al. (2017),
+    *Focal loss for dense object detection*.
+
+    >>> print(FocalLoss(gamma=2.0)([2.0, 2.0], [1.0, 0.0]).round(6))
+    0.825941
+    """
+
+    alpha: float | np.ndarray | None = option(None, checks.balance)
+    gamma: float = option(2.0, checks.non_negative)
+
+    def prepare(self, input, target):
+        input, target = checks.real("input", input), checks.any_array("target", target)
+        if target.shape == input.shape or target.dtype.kind == "f":
+            if np.ndim(self.alpha):
+                checks.refuse("alpha", "one number, for the labels 0 and 1",
+                              f"shape {self.alpha.shape}")
+            input, target = checks.reals(self.arguments, (input, target))
+            return [input, checks.shape("target", target, input.shape, "input")]
+        axis = checks.class_axis("input", input, self.axis)
+        if self.alpha is not None:
+            checks.per_class(np.asarray(self.alpha), input.shape[axis], "alpha")
+        return [input, checks.classes("target", target, input, axis)]
+
+    def check(self, input, target):
+        if input.ndim == target.ndim:
+            checks.within("target", target, 0, 1, "probabilities between 0 and 1")
+
+    def value_shape(self, input, target):
+        return target.shape
+
+    def walk(self, arrays, outputs):
+        input, target = arrays
+        shape = Elementwise if input.ndim == target.ndim else Rowwise
+        return shape.walk(self, arrays, outputs)
+
+    def terms(self, input, target):
+        return (self._yes_or_no if input.ndim == target.ndim else self._classes)(input, target)
+
+    def _yes_or_no(self, input, target):
+        one, zero = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
+        yes, no = one * target, zero * (1 - target)
+        for sign, of_yes, of_no in zip((1, -1, 1), self._faded(input), self._faded(-input)):
+            yield yes * of_yes + sign * no * of_no
+
+    def _classes(self, input, target):
+        """Yes or no once more: the label against the sum of all others, by its log-odds."""
+        own = is_label(target, input)
+        top, rest, powers = shifted_exp(np.where(own, -np.inf, input))
+        odds = np.take_along_axis(input, target[None], axis=0) - top - np.log1p(rest)
+        share = powers / np.maximum(1 + rest, 1)    # where there is no other, 0
+        weight = of_classes(self.alpha, target, input)
+        value, slope, bend = (weight * term for term in self._faded(odds))
+        yield value[0]
+        yield np.where(own, slope, -slope * share)
+        yield np.where(own, bend, bend * share**2 - slope * share * (1 - share))
+
+    def _faded(self, odds):
+        """The loss of the truth with these log-odds, its slope and its bend."""
+        parts, gamma = logistic(odds), self.gamma
+        relief, surprise = next(parts)
+        # wrong^gamma, which would multiply the error of wrong by gamma
+        fade = np.exp(-gamma * relief) if gamma else 1.0
+        yield fade * surprise
+        right, wrong = next(parts)
+        yield -fade * (gamma * right * surprise + wrong)
+        yield fade * right * (gamma**2 * right * surprise - gamma * wrong * surprise
+                              + (2 * gamma + 1) * wrong)
 
 
 class SoftMarginLoss(Elementwise):
@@ -119,11 +218,12 @@ class SoftMarginLoss(Elementwise):
         checks.signs("target", target)
 
     def terms(self, input, target):
-        margin = input * target
-        yield softplus(-margin)
-        wrong = sigmoid(-margin)
+        parts = logistic(input * target)
+        _, cost = next(parts)
+        yield cost
+        right, wrong = next(parts)
         yield -target * wrong
-        yield wrong * sigmoid(margin)
+        yield wrong * right
 
 
 class _OfClasses(Rowwise):
@@ -136,9 +236,7 @@ class _OfClasses(Rowwise):
 
     def prepare(self, input, target):
         input = checks.real("input", input)
-        if not input.ndim:
-            checks.refuse("input", "a class axis", "shape ()")
-        axis = self._axis(input)
+        axis = checks.class_axis("input", input, self.axis)
         checks.per_class(self.weight, input.shape[axis])
         return [input, checks.classes("target", target, input, axis, self.ignore_index)]
 
@@ -146,12 +244,11 @@ class _OfClasses(Rowwise):
         kept = target[target != self.ignore_index]
         return kept.size if self.weight is None else float(self.weight[kept].sum())
 
-    def weighted(self, input, target):
-        """The weight that each class of each row carries: that of its label, if it is kept."""
-        share = np.zeros(input.shape, input.dtype)
+    def labels(self, input, target):
+        """The label of each row and its weight; both are 0 where the target is left out."""
         kept = target != self.ignore_index
-        np.put_along_axis(share, np.where(kept, target, 0)[None], kept[None], axis=0)
-        return share * along_classes(self.weight, input)
+        labels = np.where(kept, target, 0)
+        return labels, kept * of_classes(self.weight, labels, input)
 
 
 class NLLLoss(_OfClasses):
@@ -187,9 +284,11 @@ class NLLLoss(_OfClasses):
         checks.within("input", input, -np.inf, slack, "log-probabilities, 0 or below")
 
     def terms(self, input, target):
-        share = self.weighted(input, target)
-        yield -np.where(share == 0, 0, share * input).sum(axis=0)
-        yield -share
+        labels, weight = self.labels(input, target)
+        yield -weighted_sum(weight[None], np.take_along_axis(input, labels[None], axis=0))
+        slope = np.zeros_like(input)
+        np.put_along_axis(slope, labels[None], -weight[None], axis=0)
+        yield slope
         yield 0.0
 
 
@@ -210,7 +309,8 @@ class CrossEntropyLoss(_OfClasses):
     weight : array_like of shape (C,), 0 or above, default None
         Multiplies the loss of each class.
     ignore_index : int, default −100
-        An integer target with this value counts neither in the sum nor in the denominator.
+        An integer target with this value counts neither in the sum nor in the denominator. Beside
+        class probabilities any other than the default is refused.
     label_smoothing : float in [0, 1], default 0
         The share of the target that is spread evenly over all classes.
 
@@ -230,14 +330,16 @@ class CrossEntropyLoss(_OfClasses):
     label_smoothing: float = option(0.0, checks.share)
 
     def prepare(self, input, target):
-        if np.asarray(target).dtype.kind != "f":
+        target = checks.any_array("target", target)
+        if target.dtype.kind != "f":
             return super().prepare(input, target)
         input, target = checks.reals(self.arguments, (input, target))
         checks.shape("target", target, input.shape, "input")
-        if not input.ndim:
-            checks.refuse("input", "a class axis", "shape ()")
-        checks.per_class(self.weight, input.shape[self._axis(input)])
-        return [input, checks.distribution("target", target, self._axis(input))]
+        if self.ignore_index != -100:
+            checks.refuse("ignore_index", "the default beside class probabilities", self.ignore_index)
+        axis = checks.class_axis("input", input, self.axis)
+        checks.per_class(self.weight, input.shape[axis])
+        return [input, checks.distribution("target", target, axis)]
 
     def denominator(self, input, target):
         if target.ndim == input.ndim:
@@ -248,10 +350,9 @@ class CrossEntropyLoss(_OfClasses):
         share = self._share(input, target)
         total = share.sum(axis=0)
         top, others, powers = shifted_exp(input)
-        surprise = np.log1p(others) - (input - top)
-        yield np.where(share == 0, 0, share * surprise).sum(axis=0)
+        yield weighted_sum(share, np.log1p(others) - (input - top))
         right = powers / (1 + others)
-        wrong = np.where(powers == 1, others, 1 + others - powers) / (1 + others)
+        wrong = (others + (1 - powers)) / (1 + others)
         yield right * (total - share) - wrong * share
         yield total * right * wrong
 
@@ -263,7 +364,9 @@ class CrossEntropyLoss(_OfClasses):
             share = weight * target
         else:
             even = target != self.ignore_index
-            share = self.weighted(input, target)
+            labels, own = self.labels(input, target)
+            share = np.zeros_like(input)
+            np.put_along_axis(share, labels[None], own[None], axis=0)
         if self.label_smoothing:
             share = (1 - self.label_smoothing) * share
             share += self.label_smoothing / len(input) * weight * even

@@ -1,5 +1,6 @@
 """Losses that compare scores, distances or embeddings with each other."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -137,17 +138,49 @@ class CosineEmbeddingLoss(_OfVectors):
         return [input1, input2, checks.signs("target", target)]
 
     def terms(self, input1, input2, target):
-        length1, length2 = _squares(input1) + 1e-12, _squares(input2) + 1e-12
-        product = np.sqrt(length1) * np.sqrt(length2)
-        cosine = (input1 * input2).sum(axis=0) / product
+        unit1, length1, lack1 = _unit(input1)
+        unit2, length2, lack2 = _unit(input2)
+        cosine = (unit1 * unit2).sum(axis=0)
         gap = cosine - self.margin
-        yield np.where(target > 0, 1 - cosine, np.maximum(gap, 0))
+        between = unit1 - unit2
+        # This is 1 - cosine, to the last digit.
+        apart = ((between * between).sum(axis=0) + lack1 + lack2) / 2
+        yield np.where(target > 0, apart, np.maximum(gap, 0))
         slope = np.where(target > 0, -1.0, 1.0 * (gap >= 0))
-        yield (slope * (input2 / product - cosine * input1 / length1),
-               slope * (input1 / product - cosine * input2 / length2))
+        yield (slope * (unit2 - cosine * unit1) / length1,
+               slope * (unit1 - cosine * unit2) / length2)
 
 
-class TripletMarginLoss(_OfVectors):
+class _Triplet(_OfVectors):
+    """The hinge on two distances; a subclass says what a distance is."""
+
+    margin: float = option(1.0, checks.positive)
+    swap: bool = option(False, checks.flag)
+
+    predictions: ClassVar = ("anchor", "positive", "negative")
+
+    def distance(self, u, v):
+        """The distance of u and v, and its gradients in both; features are axis 0."""
+        raise NotImplementedError
+
+    def terms(self, anchor, positive, negative):
+        near, near_a, near_p = self.distance(anchor, positive)
+        far, far_a, far_n = self.distance(anchor, negative)
+        share, swap_p, swap_n = 1.0, 0.0, 0.0
+        if self.swap:
+            swapped, swap_p, swap_n = self.distance(positive, negative)
+            share = (far < swapped) + 0.5 * (far == swapped)
+            far = np.minimum(far, swapped)
+        gap = near - far + self.margin
+        yield np.maximum(gap, 0)
+        on = 1.0 * (gap >= 0)
+        # Of the far distance, and of that under swap.
+        kept, moved = on * share, on * (1 - share)
+        yield (on * near_a - kept * far_a, on * near_p - moved * swap_p,
+               -kept * far_n - moved * swap_n)
+
+
+class TripletMarginLoss(_Triplet):
     r"""An anchor should be nearer to its positive than to its negative, by a margin.
 
     .. math:: \ell(a, p, n) = \max (0, \, d(a, p) - d(a, n) + \text{margin}), \qquad
@@ -179,38 +212,77 @@ class TripletMarginLoss(_OfVectors):
     0.5
     """
 
-    margin: float = option(1.0, checks.positive)
     p: float = option(2.0, checks.at_least_one)
     eps: float = option(1e-6, checks.non_negative)
-    swap: bool = option(False, checks.flag)
 
-    predictions: ClassVar = ("anchor", "positive", "negative")
-
-    def terms(self, anchor, positive, negative):
-        near, to_near = self._distance(anchor, positive)
-        far, to_far = self._distance(anchor, negative)
-        share, to_swapped = 1.0, 0.0    # without swap all of the pull is on the anchor's distance
-        if self.swap:
-            swapped, to_swapped = self._distance(positive, negative)
-            share = (far < swapped) + 0.5 * (far == swapped)
-            far = np.minimum(far, swapped)
-        gap = near - far + self.margin
-        yield np.maximum(gap, 0)
-        on = 1.0 * (gap >= 0)
-        to_near, to_far, to_swapped = on * to_near, on * share * to_far, on * (1 - share) * to_swapped
-        yield to_near - to_far, -to_near - to_swapped, to_far + to_swapped
-
-    def _distance(self, u, v):
-        """The p-norm of u - v + eps, and its gradient in u."""
-        difference = u - v + self.eps
-        size = np.abs(difference)
-        top = size.max(axis=0)
-        scale = np.where(top > 0, top, 1)    # so that no power overflows or vanishes
-        ratio = size / scale
-        length = (ratio ** self.p).sum(axis=0) ** (1 / self.p)
-        direction = np.sign(difference) * (ratio / np.where(length > 0, length, 1)) ** (self.p - 1)
-        return scale * length, direction
+    def distance(self, u, v):
+        return _norm(u - v + self.eps, self.p)
 
 
-def _squares(vectors):
-    return (vectors * vectors).sum(axis=0)
+class TripletMarginWithDistanceLoss(_Triplet):
+    r"""The triplet loss with any distance that brings its gradient.
+
+    .. math:: \ell(a, p, n) = \max (0, \, d(a, p) - d(a, n) + \text{margin})
+
+    Called as ``TripletMarginWithDistanceLoss(distance_function=d)(anchor, positive, negative)``.
+
+    anchor, positive, negative : array_like of one shape, (N, D) or (D), float32 or float64
+        Three vectors for each row, any real numbers. The loss has the unit of the distance.
+    distance_function : callable, default None
+        Called with two arrays of one shape (…, D); it returns the distances, of shape (…), their
+        gradients in the first array, and those in the second, both of its shape. Rows may come in
+        parts, so a distance must depend on its own row only. None stands for the Euclidean distance
+        of ``TripletMarginLoss``, with its eps of 1e-6.
+    margin : positive float, default 1.0
+    swap : bool, default False
+        Whether to take the smaller of d(a, n) and d(p, n) in place of d(a, n).
+
+    The mean divides by the number of rows. The gradients, in anchor, positive and negative, are
+    those of the distances where the margin is violated, its edge included, and 0 elsewhere; a tie
+    under swap is shared, as in torch.
+
+    Raises ``ValueError`` for unequal shapes, options out of range and distances or gradients of
+    another shape, ``TypeError`` for data that are not real numbers. Source: Weinberger, Blitzer
+    and Saul (2005), *Distance metric learning for large margin nearest neighbor classification*.
+
+    >>> def city_block(u, v):
+    ...     return np.abs(u - v).sum(axis=-1), np.sign(u - v), np.sign(v - u)
+    >>> loss = TripletMarginWithDistanceLoss(distance_function=city_block)
+    >>> print(loss([[0.0, 0.0]], [[1.0, 2.0]], [[3.0, 0.0]]))
+    1.0
+    """
+
+    distance_function: Callable | None = option(None, checks.function)
+
+    def distance(self, u, v):
+        if self.distance_function is None:
+            return _norm(u - v + 1e-6, 2.0)
+        rows = [np.moveaxis(vectors, 0, -1) for vectors in (u, v)]
+        expected = (rows[0].shape[:-1], rows[0].shape, rows[0].shape)
+        returned = tuple(map(np.asarray, self.distance_function(*rows)))
+        if tuple(part.shape for part in returned) != expected:
+            checks.refuse("distance_function", "distances and two gradients, "
+                          "of the shapes " + ", ".join(map(str, expected)),
+                          ", ".join(str(part.shape) for part in returned))
+        length, *gradients = returned
+        return length, *(np.moveaxis(gradient, -1, 0) for gradient in gradients)
+
+
+def _norm(difference, p):
+    """The p-norm of a difference u - v, and its gradients in u and v."""
+    size = np.abs(difference)
+    top = size.max(axis=0)
+    scale = np.where(top > 0, top, 1)    # so that no power overflows or vanishes
+    ratio = size / scale
+    length = (ratio**p).sum(axis=0) ** (1 / p)
+    direction = np.sign(difference) * (ratio / np.where(length > 0, length, 1)) ** (p - 1)
+    return scale * length, direction, -direction
+
+
+def _unit(vectors):
+    """Unit vectors, their lengths with torch's 1e-12 in the square, and what they lack of 1 for it."""
+    scale = np.maximum(np.abs(vectors).max(axis=0), 1)    # so that no square overflows
+    vectors, tiny = vectors / scale, 1e-12 / (scale * scale)
+    square = (vectors * vectors).sum(axis=0) + tiny
+    length = np.sqrt(square)
+    return vectors / length, scale * length, tiny / square

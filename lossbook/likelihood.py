@@ -55,8 +55,9 @@ class PoissonNLLLoss(Elementwise):
         if self.log_input:
             rate = np.exp(log_input)
             yield rate - target * log_input + self._stirling(target)
-            near_1 = np.abs(log_input) < 0.5    # where a count of 1 would cancel the rate's digits
-            yield np.where(near_1, np.expm1(log_input) + (1 - target), rate - target)
+            # near a rate of 1 a count of 1 would cancel the digits that the rate has lost
+            near = np.clip(log_input, -0.5, 0.5)
+            yield (rate - target) + (np.expm1(near) - (np.exp(near) - 1))
             yield rate
         else:
             rate = log_input + self.eps
@@ -123,7 +124,8 @@ class GaussianNLLLoss(Elementwise):
         error = input - target
         var = np.maximum(var, self.eps)
         pull = error / var
-        yield (np.log(var) + error * pull) / 2 + (HALF_LOG_2PI if self.full else 0.0)
+        constant = HALF_LOG_2PI if self.full else 0.0
+        yield (np.log(var) + error * pull) / 2 + constant
         yield pull, (1 - error * pull) / var / 2
         yield 1 / var, (error * pull - 0.5) / var / var
 

@@ -31,6 +31,7 @@ import numpy as np
 from lossbook import checks
 
 BLOCK_BYTES = 1 << 20    # of one operand; measured, see benchmarks/
+FEW = 64                 # classes or features; likewise
 
 VALUE, GRADIENT, CURVATURE = range(3)    # the order in which `terms` yields
 
@@ -52,8 +53,8 @@ class Loss:
         the loss's denominator. The gradient of `none` is that of the sum. The mean of nothing
         raises `ValueError`; the sum of nothing is 0.
 
-    Arrays are float32 or float64, or integers, which become float64; the result has the type of the
-    input. NaN and infinity are data like any other: they flow through the formula into the result,
+    Arrays are float32 or float64, or integers, which take the type of the others, float64 if there is
+    none; the result has the type of the input. NaN and infinity are data like any other: they flow through the formula into the result,
     without a warning. Arrays are never modified.
     """
 
@@ -253,7 +254,14 @@ class Rowwise(Loss):
         for start in product(*(range(0, size, step) for size, step in zip(rows, steps))):
             where = (..., *(slice(i, i + step) for i, step in zip(start, steps)))
             block = [operand[where] for operand in operands]
-            yield block[:len(arrays)], block[len(arrays):]
+            if classes > FEW:
+                yield block[:len(arrays)], block[len(arrays):]
+                continue
+            # Sums over a short axis are slow unless it is the outer one in memory too.
+            results = [np.empty(part.shape, part.dtype) for part in block[len(arrays):]]
+            yield [part.copy(order="C") for part in block[:len(arrays)]], results
+            for part, result in zip(block[len(arrays):], results):
+                part[...] = result
 
     def _axis(self, array):
         return self.axis if array.ndim > 1 else 0
@@ -269,6 +277,13 @@ def along_classes(weight, block):
 def of_classes(weight, labels, block):
     """The weight of each row's class."""
     return 1.0 if weight is None else weight.astype(block.dtype)[labels]
+
+
+def is_label(labels, block):
+    """True at each row's class."""
+    mask = np.zeros(block.shape, bool)
+    np.put_along_axis(mask, labels[None], True, axis=0)
+    return mask
 
 
 def dot(a, b):

@@ -6,7 +6,7 @@ import numpy as np
 
 from lossbook import checks
 from lossbook.loss import Rowwise, along_classes, of_classes, option
-from lossbook.stable import sigmoid, softplus
+from lossbook.stable import logistic
 
 
 class MultiLabelSoftMarginLoss(Rowwise):
@@ -52,8 +52,10 @@ class MultiLabelSoftMarginLoss(Rowwise):
     def terms(self, input, target):
         weight = along_classes(self.weight, input) / len(input)
         yes, no = weight * target, weight * (1 - target)
-        yield (no * softplus(input) + yes * softplus(-input)).sum(axis=0)
-        one, zero = sigmoid(input), sigmoid(-input)
+        parts = logistic(input)
+        costs_yes, costs_no = next(parts)
+        yield (no * costs_yes + yes * costs_no).sum(axis=0)
+        one, zero = next(parts)
         yield no * one - yes * zero
         yield weight * one * zero
 
@@ -101,17 +103,17 @@ class MultiMarginLoss(Rowwise):
         return [input, checks.classes("target", target, input, -1)]
 
     def terms(self, input, target):
-        own = np.take_along_axis(input, target[None], axis=0)
-        gap = np.maximum(self.margin - (own - input), 0)
-        np.put_along_axis(gap, target[None], 0, axis=0)    # a class has no lead over itself
-        right = np.zeros(input.shape, bool)
-        np.put_along_axis(right, target[None], True, axis=0)
+        label = target[None]
+        gap = np.maximum(self.margin - (np.take_along_axis(input, label, axis=0) - input), 0)
+        np.put_along_axis(gap, label, 0, axis=0)    # a class has no lead over itself
         weight = of_classes(self.weight, target, input) / len(input)
         yield weight * (gap ** self.p).sum(axis=0)
-        push = (gap > 0) if self.p == 1 else 2 * gap
-        yield weight * (push - right * push.sum(axis=0))
-        bend = 2.0 * (gap > 0) * (self.p == 2)
-        yield weight * (bend + right * bend.sum(axis=0))
+        push = weight * ((gap > 0) if self.p == 1 else 2 * gap)
+        np.put_along_axis(push, label, -push.sum(axis=0)[None], axis=0)
+        yield push
+        bend = weight * (2.0 * (gap > 0) * (self.p == 2))
+        np.put_along_axis(bend, label, bend.sum(axis=0)[None], axis=0)
+        yield bend
 
 
 class MultiLabelMarginLoss(Rowwise):
@@ -148,7 +150,7 @@ class MultiLabelMarginLoss(Rowwise):
 
     def terms(self, input, target):
         named = np.logical_and.accumulate(target >= 0, axis=0)
-        right = np.zeros((len(input) + 1, *input.shape[1:]), bool)    # one more, for what is not read
+        right = np.zeros((len(input) + 1, *input.shape[1:]), bool)    # last: no class
         np.put_along_axis(right, np.where(named, target, len(input)), True, axis=0)
         right = right[:-1]
         value, slope = np.zeros(input.shape[1:], input.dtype), np.zeros_like(input)

@@ -26,6 +26,19 @@ def softplus(x):
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+def logistic(x):
+    """softplus(x) and softplus(-x), then sigmoid(x) and sigmoid(-x); the exponential is shared.
+
+    >>> print([part.round(6).tolist() for pair in logistic(np.array([2.0])) for part in pair])
+    [[2.126928], [0.126928], [0.880797], [0.119203]]
+    """
+    tail = np.exp(-np.abs(x))
+    log = np.log1p(tail)
+    yield np.maximum(x, 0) + log, log - np.minimum(x, 0)
+    whole = 1 + tail
+    yield np.maximum(x >= 0, tail) / whole, np.maximum(x <= 0, tail) / whole
+
+
 def logsumexp(x, axis=0):
     """log of the sum of exp(x) along an axis, shifted by the maximum so that nothing overflows.
 
@@ -55,10 +68,23 @@ def shifted_exp(x, axis=0):
     top = x.max(axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)    # no shift by infinity
     powers = np.exp(x - top)
-    winner = np.expand_dims(x.argmax(axis=axis), axis)
-    rest = powers.copy()
-    np.put_along_axis(rest, winner, np.take_along_axis(powers, winner, axis) - 1, axis)
-    return top, rest.sum(axis=axis, keepdims=True), powers
+    total = powers.sum(axis=axis, keepdims=True)
+    small = (powers * (powers < 1)).sum(axis=axis, keepdims=True)
+    ones = np.rint(total - small)    # there may be several maxima
+    return top, np.where(np.isfinite(total), small + (ones - 1), total), powers
+
+
+def weighted_sum(weights, terms):
+    """The sum of weights * terms along axis 0, where 0 times infinity is 0.
+
+    >>> print(weighted_sum(np.array([0.0, 2.0]), np.array([np.inf, 3.0])))
+    6.0
+    """
+    total = np.asarray((weights * terms).sum(axis=0))
+    lost = np.isnan(total)
+    if lost.any():    # seldom, and choosing entry by entry is slow
+        total[lost] = np.where(weights == 0, 0, weights * terms).sum(axis=0)[lost]
+    return total[()]
 
 
 def xlogy(x, y, log=np.log):

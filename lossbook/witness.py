@@ -35,8 +35,8 @@ def agree(what, *, rtol=1e-12, atol=0.0, **witnesses):
     what : str
         What is compared, for the table and for the error.
     rtol, atol : float
-        Two numbers a, b agree if |a - b| ≤ atol + rtol · max(|a|, |b|). nan agrees with nan, and
-        an infinity with itself.
+        Two numbers a, b agree if ``|a - b| ≤ atol + rtol · max(|a|, |b|)``. nan agrees with nan,
+        and an infinity with itself.
     witnesses : numbers or arrays of one shape
         NumPy arrays, torch tensors, mpmath or SymPy numbers, lists. They are compared as float64.
 
@@ -146,9 +146,10 @@ class Agreement:
         return f"agree to {self.rtol:g}{near}".replace("e-0", "e-")
 
     def _cells(self):
-        head = [self.title, *self.rows[0][1]]
-        return [head] + [[label, *map(self._cell, results.values())]
-                         for label, results in self.rows]
+        witnesses = list(self.rows[0][1])
+        return [[self.title, *witnesses]] + [
+            [label, *(self._cell(results[name]) if name in results else "" for name in witnesses)]
+            for label, results in self.rows]
 
     def _cell(self, array, longest=3):
         """A number, or the first few of an array; what is too small to be compared shows as 0."""
@@ -195,8 +196,34 @@ def _rmse(input, target):
     return torch.sqrt(torch.nn.functional.mse_loss(input, target))
 
 
-# Losses that torch does not have, composed of what it has: options to a function of tensors.
-COMPOSED = {"RMSELoss": lambda **options: _rmse}
+def _focal(alpha, gamma, reduction):
+    """Focal loss as its paper writes it, for autograd; classes take the softmax, labels the sigmoid."""
+    def loss(input, target):
+        if input.shape == target.shape:
+            yes, no = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+            log_yes, log_no = map(torch.nn.functional.logsigmoid, (input, -input))
+            terms = (-yes * target * (1 - log_yes.exp())**gamma * log_yes
+                     - no * (1 - target) * (1 - log_no.exp())**gamma * log_no)
+        else:
+            axis, labels = min(1, input.ndim - 1), target.long()
+            log_q = input.log_softmax(axis).gather(axis, labels.unsqueeze(axis)).squeeze(axis)
+            weight = 1.0 if alpha is None else torch.tensor(alpha, dtype=input.dtype)[labels]
+            terms = -weight * (1 - log_q.exp())**gamma * log_q
+        return terms if reduction == "none" else getattr(terms, reduction)()
+    return loss
+
+
+def _linear_cross_entropy(reduction, **defaults):
+    """torch's class holds the matrix and the bias, its function takes them."""
+    def loss(input, linear_weight, target, linear_bias=None):
+        return torch.nn.functional.linear_cross_entropy(
+            input, linear_weight, target, linear_bias=linear_bias, reduction=reduction)
+    return loss
+
+
+# Losses that are no class of torch with the same arguments: options to a function of tensors.
+COMPOSED = {"FocalLoss": _focal, "LinearCrossEntropyLoss": _linear_cross_entropy,
+            "RMSELoss": lambda **options: _rmse}
 
 
 def three_witnesses(loss, *arrays, rtol=None, atol=None):
@@ -215,7 +242,8 @@ def three_witnesses(loss, *arrays, rtol=None, atol=None):
     - NumPy: ``loss(*arrays)`` and ``loss.grad(*arrays)``; ``loss.value_and_grad(*arrays)`` must say
       the same.
     - SymPy: value and derived gradient of the formula, in 50-digit arithmetic, then reduced.
-    - torch: the twin's forward pass on the same numbers, and ``backward()``.
+    - torch: the twin's forward pass on the same numbers, and ``backward()``. Its gradient of CTC is
+      that in the logits, which the others give in a row of its own.
 
     Returns an `Agreement`; raises `Disagreement`. With ``reduction="none"`` the gradient is that of
     the sum.
@@ -240,20 +268,37 @@ def three_witnesses(loss, *arrays, rtol=None, atol=None):
         "torch": _torch_witness(name, FORMULAS[name], options, arrays),
     }
 
-    labels = ["value", *(f"gradient in {prediction}" for prediction in loss.predictions)]
+    given = loss.arguments[:len(arrays)]      # the last may be optional
+    labels = ["value", *(f"gradient in {name}" for name in loss.predictions if name in given)]
     together = _in_rows(*loss.value_and_grad(*arrays))
     testimony = {witness: _in_rows(*said) for witness, said in testimony.items()}
+    if name == "CTCLoss":
+        _add_logits(loss, arrays, labels, testimony, together)
     rows = []
     for i, label in enumerate(labels):
-        results = {witness: said[i] for witness, said in testimony.items()}
+        results = {witness: said[i] for witness, said in testimony.items() if said[i] is not None}
         finite = np.abs(results["SymPy"][np.isfinite(results["SymPy"])])
         near = rtol * finite.max(initial=0.0) if atol is None else atol
         _compare(f"{title}, {label}", results, rtol, near)
         _compare(f"{title}, {label} by value_and_grad", {**results, "lossbook": together[i]},
                  rtol, near)
-        rows.append((label, {"NumPy": results["lossbook"], "SymPy": results["SymPy"],
-                             "torch": results["torch"]}))
+        rows.append((label, {"NumPy" if witness == "lossbook" else witness: result
+                             for witness, result in results.items()}))
     return Agreement(title, rows, rtol, atol or 0.0)
+
+
+def _add_logits(loss, arrays, labels, testimony, together):
+    """What torch calls the gradient of CTC in log_probs is that in the logits: so a row for these.
+
+    Below a log-softmax, a gradient g becomes g - exp(log_probs) · Σ g.
+    """
+    labels.append("gradient in logits")
+    for said in (testimony["lossbook"], together):
+        said.append(_as_float64(loss.grad_logits(*arrays)))
+    partial = testimony["SymPy"][-1]
+    probabilities = np.exp(np.asarray(arrays[0], np.float64))
+    testimony["SymPy"].append(partial - probabilities * partial.sum(axis=-1, keepdims=True))
+    testimony["torch"].insert(-1, None)
 
 
 def _in_rows(value, gradients):
@@ -287,7 +332,7 @@ def _sympy_witness(formula, options, arrays):
 
 def _torch_witness(name, formula, options, arrays):
     tensors = {}
-    for (argument, symbol), array in zip(formula.arguments.items(), arrays, strict=True):
+    for (argument, symbol), array in zip(formula.arguments.items(), arrays):
         array = np.array(array)               # a copy in C order: torch knows no negative strides
         labels = getattr(symbol, "is_integer", False)
         if array.dtype.kind != "f" and not labels:
@@ -298,7 +343,8 @@ def _torch_witness(name, formula, options, arrays):
         warnings.filterwarnings("ignore", "reduction: 'mean'")
         value = twin(*tensors.values())
     value.sum().backward()
-    return value, tuple(tensors[prediction].grad for prediction in formula.predictions)
+    return value, tuple(tensors[prediction].grad for prediction in formula.predictions
+                        if prediction in tensors)
 
 
 def _torch_twin(name, options, dtype):

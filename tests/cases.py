@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 import lossbook
+from lossbook.stable import log_softmax
 
 # Errors and observations at which floating-point arithmetic is most likely to slip. Zero has two
 # signs, 5e-324 is the smallest number above it, 1e-310 has lost digits, 1e300 has no square.
@@ -40,29 +41,46 @@ class Case:
     loss: type
     torch: Callable                # (*tensors, reduction=..., **options), differentiable
     twin: type | None              # the class of torch whose signature must be ours
+    variant: str = ""              # of a loss with more than one row
     options: list = field(default_factory=lambda: [{}])       # each is tested
+    left_out: list = field(default_factory=list)              # those that the formula does not cover
     generate: Callable = any_numbers                          # (rng, dtype, shape) -> arrays
+    fit: Callable = lambda arrays, options: arrays            # the same arrays for these options
+    axis: int | None = None        # the class or feature axis of arrays with more than one
     shapes: list = field(default_factory=lambda: [(3, 7), (5,), (), (2, 1, 4, 3)])
+    denominator: Callable = lambda arrays, options: arrays[0].size
     extremes: Callable = extreme_numbers                      # dtype -> arrays
     kinks: list = field(default_factory=list)                 # (options, arrays)
     bad_options: list = field(default_factory=list)           # (options, message)
     bad_data: list = field(default_factory=list)              # (options, arrays, message)
-    labels: tuple = ()             # arguments that are no measurements: counts, signs
+    labels: tuple = ()             # arguments that are no measurements: counts, signs, classes
     bounds: dict = field(default_factory=dict)      # argument -> the range it must stay in
-    integers: Callable = lambda shape: [np.ones(shape, int), np.zeros(shape, int)]
     minimiser: Callable | None = None    # targets -> the best constant prediction
     away: Callable = lambda arrays, options: arrays   # the arrays without what lies near a corner
     flat: bool = False             # piecewise linear: the curvature is 0 away from the corner
     curvature: bool = True         # `terms` yields it
     extremes_as_torch: bool = True       # torch itself survives the extremes
     any_number: bool = True        # all arguments may be any real number
+    summands: Callable = lambda arrays: []    # sizes of the terms whose differences gradients are
+    slack: float = 1               # by how much torch itself is less accurate
 
     def __str__(self):
-        return self.loss.__name__
+        return f"{self.loss.__name__}{self.variant and ', '}{self.variant}"
 
     @property
     def reductions(self):
         return self.loss.reductions
+
+    def rows(self, shape):
+        """The shape of the unreduced loss of an input of this shape."""
+        if self.axis is None:
+            return shape
+        return tuple(np.delete(shape, self.axis if len(shape) > 1 else 0).tolist())
+
+    @property
+    def table(self):
+        """A shape of seven rows or more."""
+        return (40,) if self.axis is None else (7, 5)
 
 
 def keep(near):
@@ -91,6 +109,33 @@ def huber_minimiser(targets):
 def refused_numbers(name, expected, *numbers):
     """Rows of `bad_options` for numbers outside an option's range."""
     return [({name: number}, f"{name}: expected {expected}, got {number!r}") for number in numbers]
+
+
+def focal(input, target, reduction, alpha=None, gamma=2.0):
+    """torch has no focal loss; this is the formula of its paper, by autograd."""
+    if input.shape == target.shape:
+        one, zero = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+        p, q = input.sigmoid(), (-input).sigmoid()
+        terms = (one * target * q**gamma * F.softplus(-input)
+                 + zero * (1 - target) * p**gamma * F.softplus(input))
+    else:
+        surprise = F.cross_entropy(input, target, reduction="none")
+        terms = (1 - torch.exp(-surprise))**gamma * surprise
+        terms = terms if alpha is None else alpha[target] * terms
+    return terms if reduction == "none" else getattr(terms, reduction)()
+
+
+def city_block(u, v):
+    """A distance of the caller's, with its gradients."""
+    return np.abs(u - v).sum(axis=-1), np.sign(u - v), np.sign(v - u)
+
+
+def triplets_with_distance(*vectors, distance_function=None, **options):
+    if distance_function is city_block:
+        def distance_function(u, v):
+            return (u - v).abs().sum(dim=-1)
+    return F.triplet_margin_with_distance_loss(*vectors, distance_function=distance_function,
+                                               **options)
 
 
 # Logits at which exponentials overflow or underflow in either type, or sums lose a term.
@@ -217,11 +262,22 @@ CLASSIFICATION = [
         loss=lossbook.SoftMarginLoss, torch=F.soft_margin_loss, twin=torch.nn.SoftMarginLoss,
         generate=drawn(normal, signs), labels=("target",),
         extremes=lambda dtype: pairs(LOGITS, [-1, 1], dtype),
-        integers=lambda shape: [np.ones(shape, int), -np.ones(shape, int)],
         bad_data=[({}, [[0.5], [0.0]], "target: expected -1 or 1, got 0.0"),
                   ({}, [[0.5], [np.nan]], "target: expected -1 or 1, got nan")],
         minimiser=lambda targets: logit(np.mean(targets > 0)),
         any_number=False, extremes_as_torch=False,    # it overflows
+    ),
+    Case(
+        loss=lossbook.FocalLoss, variant="yes or no", torch=focal, twin=None,
+        options=[{}, {"gamma": 0.0}, {"gamma": 0.5, "alpha": 0.25}, {"gamma": 5.0}],
+        generate=drawn(normal, uniform), bounds={"target": (0, 1)},
+        extremes=lambda dtype: pairs(LOGITS, FRACTIONS, dtype),
+        bad_options=refused_numbers("gamma", "a finite number, 0 or above", -1, np.nan, np.inf)
+        + refused_numbers("alpha", "a number from 0 to 1", -0.5, 2.0) + refused_weights("alpha"),
+        bad_data=[({}, [[0.5], [2.0]], "target: expected probabilities between 0 and 1, got 2.0"),
+                  ({"alpha": [0.5, 0.5]}, [[0.5, 1.0], [0.0, 1.0]],
+                   "alpha: expected one number, for the labels 0 and 1, got shape (2,)")],
+        any_number=False, extremes_as_torch=False, slack=20,    # autograd loses the digits of 1 - p
     ),
 ]
 
@@ -245,7 +301,6 @@ LIKELIHOOD = [
         generate=drawn(normal, normal, variances),
         extremes=lambda dtype: [np.array(column, dtype) for column in zip(*[
             (0, 0, 1), (1e8, -1e8, 1e-6), (1e-8, 0, 1e-30), (3, 1, 1e30), (1, 1, 1e-7)])],
-        integers=lambda shape: [np.ones(shape, int), np.zeros(shape, int), np.ones(shape, int)],
         kinks=[({"eps": 0.5}, [[1.0, 1.0], [0.0, 0.0], [0.5, 1e-9]])],
         bounds={"var": (1e-40, np.inf)},
         bad_options=refused_numbers("eps", "a positive finite number", 0.0, -1, np.nan, np.inf),
@@ -263,7 +318,6 @@ LIKELIHOOD = [
         generate=drawn(logs, uniform), shapes=[(3, 7), (5,), (2, 1, 4, 3)],
         extremes=lambda dtype: pairs([-1e4, -88, -1, -1e-8, 0], [0, 1e-30, 1e-8, 0.5, 1], dtype),
         bounds={"input": (-np.inf, 0), "target": (0, 1)},
-        integers=lambda shape: [-np.ones(shape, int), np.ones(shape, int)],
         bad_data=[({}, [[0.5], [1.0]], "input: expected log-probabilities, 0 or below, got 0.5"),
                   ({}, [[-0.5], [-1.0]],
                    "target: expected probabilities between 0 and 1, got -1.0"),
@@ -281,7 +335,6 @@ EMBEDDING = [
         generate=drawn(normal, normal, signs), labels=("target",),
         extremes=lambda dtype: [np.repeat(array, 2) for array in extreme_numbers(dtype)]
         + [np.tile([-1, 1], 100).astype(dtype)],
-        integers=lambda shape: [np.ones(shape, int), np.zeros(shape, int), np.ones(shape, int)],
         kinks=[({}, [[1.0, 1.0], [1.0, 1.0], [1.0, -1.0]]),
                ({"margin": 0.5}, [[1.5, 1.0], [1.0, 1.5], [1.0, -1.0]])],
         bad_options=refused_numbers("margin", "a finite number", np.nan, np.inf),
@@ -295,7 +348,6 @@ EMBEDDING = [
         options=[{}, {"margin": 0.5}, {"margin": -0.25}],
         generate=drawn(normal, signs), labels=("target",),
         extremes=lambda dtype: pairs(EXTREMES[dtype], [-1, 1], dtype),
-        integers=lambda shape: [np.ones(shape, int), -np.ones(shape, int)],
         kinks=[({}, [[1.0, 0.0, 1.0], [-1.0, 1.0, 1.0]]), ({"margin": 0.5}, [[0.5], [-1.0]])],
         bad_options=refused_numbers("margin", "a finite number", np.nan, np.inf),
         bad_data=[({}, [[0.5], [0.0]], "target: expected -1 or 1, got 0.0"),
@@ -304,4 +356,300 @@ EMBEDDING = [
     ),
 ]
 
-CASES = REGRESSION + CLASSIFICATION + LIKELIHOOD + EMBEDDING
+# Of rows over C = 5 classes: class axis 1 for what may be an image, -1 for tables.
+IMAGES = [(5,), (7, 5), (3, 5, 4), (2, 5, 3, 200), (30_000, 5)]
+TABLES = [(5,), (7, 5), (60_000, 5)]
+WEIGHT = np.array([0.5, 1.0, 2.0, 0.25, 3.0])
+
+
+def without(shape, axis):
+    return tuple(np.delete(shape, axis if len(shape) > 1 else 0))
+
+
+def classes(rng, shape, axis=1):
+    return rng.integers(0, shape[axis if len(shape) > 1 else 0], without(shape, axis))
+
+
+def some_ignored(rng, shape):
+    """Classes, of which the first row is left out if there is another."""
+    target = classes(rng, shape)
+    if target.size > 1:
+        target.flat[0] = -100
+    return target
+
+
+def left_out_as(arrays, options):
+    """The targets that are left out, in the number that the options give to them; not the last."""
+    input, target = arrays
+    if target.dtype.kind != "i" or options.get("ignore_index", -100) == -100:
+        return arrays
+    target = np.where(target == -100, options["ignore_index"], target)
+    target[(..., -1) if target.ndim else ...] = 0
+    return [input, target]
+
+
+def weights_kept(arrays, options):
+    target = arrays[1]
+    kept = target[target != options.get("ignore_index", -100)]
+    return options.get("weight", np.ones(5))[kept].sum()
+
+
+def of_rows(make_input, make_target, axis):
+    """A generator of an input, and of a target that keeps its own type unless it is real."""
+    def generate(rng, dtype, shape):
+        input, target = make_input(rng, shape).astype(dtype), np.asarray(make_target(rng, shape))
+        return [input, target.astype(dtype) if target.dtype.kind == "f" else target]
+    return generate
+
+
+def log_probabilities(rng, shape):
+    return log_softmax(normal(rng, shape) - 0.01, axis=min(1, len(shape) - 1)) - 0.01
+
+
+def distributions(rng, shape):
+    return np.exp(log_softmax(normal(rng, shape), axis=min(1, len(shape) - 1)))
+
+
+def labels(rng, shape):
+    return rng.integers(0, 2, shape).astype(float)
+
+
+def label_lists(rng, shape):
+    """Lists of classes, ended by -1, with something after it that is not to be read."""
+    lists = np.full((int(np.prod(shape[:-1])), shape[-1]), -1)
+    for row in lists:
+        count = rng.integers(0, len(row) + 1)
+        row[:count] = rng.permutation(len(row))[:count]
+        if count < len(row) - 1:
+            row[count + 1] = rng.integers(0, len(row))
+    return lists.reshape(shape)
+
+
+def extreme_rows(target_of, largest=1e4, every=1):
+    """Rows of five logits, two of them extreme, with targets by row number."""
+    def extremes(dtype):
+        some = [x for x in LOGITS[::3] if abs(x) <= largest]
+        a, b = pairs(some, some, dtype)
+        input = np.stack([a, b, *np.full((3, a.size), 0.5, dtype)], axis=1)[::every]
+        target = np.asarray(target_of(np.arange(len(input))))
+        return [input, target.astype(dtype) if target.dtype.kind == "f" else target]
+    return extremes
+
+
+def in_turn(row):
+    return row % 3
+
+
+def fractions(row):
+    return np.array([[0, 1, 0, 0, 0], [0.25, 0.25, 0.5, 0, 0], [0, 0.5, 0.5, 0, 0],
+                     [1, 0, 0, 0, 0]], float)[row % 4]
+
+
+def negative_extremes(dtype):
+    input, target = extreme_rows(in_turn)(dtype)
+    return [-abs(input), target]
+
+
+def rows_of(arrays, options):
+    return arrays[1].size
+
+
+def all_rows(arrays, options):
+    return int(np.prod(arrays[0].shape[:-1]))
+
+
+def refused_classes(many, expected="0..2", **options):
+    """Rows of `bad_data` for labels that are no class, or not one for each row."""
+    return [(options, [np.zeros((2, 3)), [0, wrong]], f"target: expected {expected}, got {wrong}")
+            for wrong in many] + [
+        (options, [np.zeros((2, 3)), [0, 1, 2]],
+         "target: expected shape (2,), as the rows of input has, got shape (3,)")]
+
+
+CLASS_WEIGHTS = [({"weight": [1.0, 2.0]}, [np.zeros((2, 3)), [0, 1]],
+                  "weight: expected shape (3,), one for each class, got shape (2,)")]
+
+CLASSES = [
+    Case(
+        loss=lossbook.NLLLoss, torch=F.nll_loss, twin=torch.nn.NLLLoss, axis=1, shapes=IMAGES,
+        options=[{}, {"weight": WEIGHT}, {"ignore_index": 2}], left_out=["weight", "ignore_index"],
+        generate=of_rows(log_probabilities, some_ignored, 1), fit=left_out_as, labels=("target",),
+        bounds={"input": (-np.inf, 0)}, denominator=weights_kept,
+        extremes=negative_extremes,
+        bad_options=refused_weights("weight"),
+        bad_data=refused_classes([3, -1], "0..2 or ignore_index=-100") + CLASS_WEIGHTS + [
+            ({}, [[[0.29, 0.01, 0.7]], [2]],
+             "input: expected log-probabilities, 0 or below, got 0.29"),
+            ({}, [1.0, 0], "input: expected a class axis with a class or more, got shape ()"),
+            ({}, [np.zeros((2, 0)), [-100, -100]],
+             "input: expected a class axis with a class or more, got shape (2, 0)")],
+        any_number=False, flat=True,
+    ),
+    Case(
+        loss=lossbook.CrossEntropyLoss, variant="classes", torch=F.cross_entropy,
+        twin=torch.nn.CrossEntropyLoss, axis=1, shapes=IMAGES,
+        options=[{}, {"weight": WEIGHT}, {"label_smoothing": 0.3}, {"ignore_index": 2},
+                 {"weight": WEIGHT, "label_smoothing": 0.3, "ignore_index": -100}],
+        left_out=["weight", "ignore_index", "label_smoothing"],
+        generate=of_rows(normal, some_ignored, 1), fit=left_out_as, labels=("target",),
+        denominator=weights_kept,
+        extremes=extreme_rows(in_turn),
+        bad_options=refused_weights("weight")
+        + refused_numbers("label_smoothing", "a number from 0 to 1", -0.1, 1.5, np.nan),
+        bad_data=refused_classes([3, -1], "0..2 or ignore_index=-100") + CLASS_WEIGHTS + [
+            ({}, [1.0, 0], "input: expected a class axis with a class or more, got shape ()")],
+        any_number=False, extremes_as_torch=False, slack=20,    # torch gives 0 for (40, 0)
+    ),
+    Case(
+        loss=lossbook.CrossEntropyLoss, variant="probabilities", torch=F.cross_entropy,
+        twin=torch.nn.CrossEntropyLoss, axis=1, shapes=IMAGES,
+        options=[{}, {"weight": WEIGHT}, {"label_smoothing": 0.3},
+                 {"weight": WEIGHT, "label_smoothing": 1.0}],
+        left_out=["weight", "label_smoothing"],
+        generate=of_rows(normal, distributions, 1), labels=("target",),
+        denominator=lambda arrays, options: arrays[0].size / arrays[0].shape[
+            min(1, arrays[0].ndim - 1)],
+        extremes=extreme_rows(fractions),
+        bad_options=refused_weights("weight"),
+        bad_data=[({}, [np.zeros((2, 3)), np.zeros((2, 3))],
+                   "target: expected probabilities that sum to 1 along axis 1, got a sum of 0"),
+                  ({}, [np.zeros((2, 3)), [[1.5, -0.5, 0.0]] * 2],
+                   "target: expected probabilities between 0 and 1, got 1.5"),
+                  ({}, [np.zeros((2, 3)), np.zeros(2)],
+                   "target: expected shape (2, 3), as input has, got shape (2,)"),
+                  ({"ignore_index": 1}, [np.zeros((1, 3)), [[0.5, 0.5, 0.0]]],
+                   "ignore_index: expected the default beside class probabilities, got 1")],
+        any_number=False, extremes_as_torch=False, slack=20,
+    ),
+    Case(
+        loss=lossbook.FocalLoss, variant="classes", torch=focal, twin=None, axis=1, shapes=IMAGES,
+        options=[{}, {"gamma": 0.0}, {"gamma": 0.5}, {"alpha": WEIGHT}], left_out=["alpha"],
+        generate=of_rows(normal, classes, 1), labels=("target",), denominator=rows_of,
+        extremes=extreme_rows(in_turn, largest=1e3),
+        bad_options=refused_weights("alpha"),
+        bad_data=refused_classes([3, -1]) + [
+            ({"alpha": 0.5}, [np.zeros((2, 3)), [0, 1]],
+             "alpha: expected shape (3,), one for each class, got shape ()"),
+            ({}, [1.0, [0]], "input: expected a class axis with a class or more, got shape ()")],
+        any_number=False, extremes_as_torch=False, slack=200,
+    ),
+    Case(
+        loss=lossbook.MultiMarginLoss, torch=F.multi_margin_loss, twin=torch.nn.MultiMarginLoss,
+        axis=-1, shapes=TABLES,
+        options=[{}, {"p": 2}, {"margin": 0.3, "weight": WEIGHT},
+                 {"p": 2, "margin": 2.0, "weight": WEIGHT}], left_out=["weight"],
+        generate=of_rows(normal, lambda rng, shape: classes(rng, shape, -1), -1),
+        labels=("target",), denominator=rows_of, extremes=extreme_rows(in_turn),
+        kinks=[({}, [[[1.0, 0.0, -3.0]], [0]]), ({"p": 2}, [[[1.0, 0.0, -3.0]], [0]])],
+        bad_options=refused_weights("weight") + [({"p": 3}, "p: expected 1 or 2, got 3")]
+        + refused_numbers("margin", "a finite number", np.nan, np.inf),
+        bad_data=refused_classes([3, -1]) + CLASS_WEIGHTS + [
+            ({}, [np.zeros((2, 3, 4)), np.zeros((2, 4), int)],
+             "input: expected 1 or 2 axes, got shape (2, 3, 4)"),
+            ({}, [np.zeros((2, 0)), [0, 0]],
+             "input: expected an entry or more along the last axis, got shape (2, 0)")],
+        any_number=False, slack=20,
+    ),
+    Case(
+        loss=lossbook.MultiLabelSoftMarginLoss, torch=F.multilabel_soft_margin_loss,
+        twin=torch.nn.MultiLabelSoftMarginLoss, axis=-1, shapes=TABLES,
+        options=[{}, {"weight": WEIGHT}], left_out=["weight"],
+        generate=of_rows(normal, labels, -1), labels=("target",), denominator=all_rows,
+        extremes=extreme_rows(lambda row: np.eye(5)[row % 3], every=3),
+        bad_options=refused_weights("weight"),
+        bad_data=[({}, [[[-9.0, 9.0]], [[-1.0, 1.0]]],
+                   "target: expected probabilities between 0 and 1, got -1.0"),
+                  ({"weight": [1.0, 2.0]}, [np.zeros((2, 3)), np.zeros((2, 3))],
+                   "weight: expected shape (3,), one for each class, got shape (2,)")],
+        any_number=False, extremes_as_torch=False, slack=20,    # it subtracts 1 from a sigmoid
+    ),
+    Case(
+        loss=lossbook.MultiLabelMarginLoss, torch=F.multilabel_margin_loss,
+        twin=torch.nn.MultiLabelMarginLoss, axis=-1, shapes=[(5,), (7, 5), (20_000, 5)],
+        generate=of_rows(normal, label_lists, -1), labels=("target",), denominator=all_rows,
+        extremes=extreme_rows(
+            lambda row: np.array([[0, -1, 2, 0, 0], [2, 1, -1, 0, 0], [0, 1, 2, 3, 4],
+                                  [-1, 0, 0, 0, 0]])[row % 4]),
+        kinks=[({}, [[[1.0, 0.0, -3.0]], [[0, -1, -1]]])],
+        bad_data=[({}, [np.ones((1, 3)), [[3, -1, -1]]],
+                   "target: expected 0..2, or -1 to end a list, got 3"),
+                  ({}, [np.ones((1, 3)), [[1, 1, -1]]],
+                   "target: expected each class once in a row's list, got 1 twice")],
+        any_number=False, flat=True, slack=100,
+    ),
+]
+
+VECTORS = [(4,), (6, 3), (20_000, 8)]
+HUGE = {np.float64: 1e200, np.float32: 1e25}
+
+
+def extreme_vectors(count):
+    """Rows of two features, of ordinary, tiny and huge size, and equal ones."""
+    def extremes(dtype):
+        rng = np.random.default_rng(17)
+        sizes = np.repeat([1.0, 1e-8, 1e6, HUGE[dtype], 0.0], 6)[:, None]
+        return [(rng.normal(size=(30, 2)) * sizes).astype(dtype) for _ in range(count)]
+    return extremes
+
+
+def extreme_pairs(dtype):
+    return [*extreme_vectors(2)(dtype), np.tile([-1, 1], 15).astype(dtype)]
+
+
+TRIPLET = dict(
+    axis=-1, shapes=VECTORS, generate=drawn(normal, normal, normal), denominator=all_rows,
+    extremes=extreme_vectors(3), extremes_as_torch=False,    # it squares 1e200
+    curvature=False, any_number=False, slack=1000,
+    summands=lambda arrays: [1.0] * 3,    # unit vectors
+    bad_data=[({}, [np.ones((2, 3)), np.ones((1, 3)), np.ones((2, 3))],
+               "positive: expected shape (2, 3), as anchor has, got shape (1, 3)"),
+              ({}, [np.ones((1, 1, 3))] * 3, "anchor: expected 1 or 2 axes, got shape (1, 1, 3)")],
+)
+
+OF_VECTORS = [
+    Case(
+        loss=lossbook.CosineEmbeddingLoss, torch=F.cosine_embedding_loss,
+        twin=torch.nn.CosineEmbeddingLoss, axis=-1, shapes=VECTORS,
+        options=[{}, {"margin": 0.4}, {"margin": -0.25}],
+        generate=lambda rng, dtype, shape: [
+            normal(rng, shape).astype(dtype), normal(rng, shape).astype(dtype),
+            np.asarray(signs(rng, without(shape, -1))).astype(dtype)],
+        labels=("target",), denominator=all_rows, extremes=extreme_pairs,
+        kinks=[({}, [[[1.0, 0.0]], [[0.0, 1.0]], [-1.0]])],
+        bad_options=refused_numbers("margin", "a number from -1 to 1", -1.5, 1.5, np.nan),
+        bad_data=[({}, [np.ones((2, 3)), np.ones((2, 3)), [1.0, 0.5]],
+                   "target: expected -1 or 1, got 0.5"),
+                  ({}, [np.ones((2, 3)), np.ones((2, 3)), np.ones((2, 1))],
+                   "target: expected shape (2,), as the rows of input1 has, got shape (2, 1)")],
+        any_number=False, extremes_as_torch=False, curvature=False, slack=1000,
+        summands=lambda arrays: [
+            1 / np.maximum(np.hypot.reduce(vectors, axis=-1, keepdims=True), 1e-6)
+            for vectors in arrays[:2]],
+    ),
+    Case(
+        loss=lossbook.TripletMarginLoss, torch=F.triplet_margin_loss,
+        twin=torch.nn.TripletMarginLoss,
+        options=[{}, {"p": 1.0}, {"p": 3.5}, {"swap": True}, {"eps": 0.1},
+                 {"margin": 0.2, "p": 1.0, "swap": True}, {"p": 3.5, "swap": True}],
+        kinks=[({"eps": 0.0}, [[[0.0, 0.0]], [[0.0, 0.0]], [[1.0, 0.0]]]),
+               ({"eps": 0.0, "swap": True}, [[[0.0, 0.0]], [[2.0, 0.0]], [[1.0, 1.0]]]),
+               ({}, [[[0.0, 0.0]], [[1.0, 0.0]], [[1.0, 0.0]]])],
+        bad_options=refused_numbers("margin", "a positive finite number", 0.0, -1, np.nan)
+        + refused_numbers("p", "a finite number, 1 or above", 0.5, np.nan, np.inf)
+        + refused_numbers("eps", "a finite number, 0 or above", -1e-6, np.nan),
+        **TRIPLET,
+    ),
+    Case(
+        loss=lossbook.TripletMarginWithDistanceLoss, torch=triplets_with_distance,
+        twin=torch.nn.TripletMarginWithDistanceLoss,
+        options=[{}, {"swap": True}, {"distance_function": city_block, "margin": 0.5},
+                 {"distance_function": city_block, "swap": True}], left_out=["distance_function"],
+        kinks=[({"distance_function": city_block}, [[[0.0, 0.0]], [[1.0, 0.0]], [[2.0, 0.0]]]),
+               ({"distance_function": city_block, "swap": True},
+                [[[0.0, 0.0]], [[2.0, 0.0]], [[1.0, 1.0]]])],
+        bad_options=refused_numbers("margin", "a positive finite number", 0.0, -1, np.nan),
+        **TRIPLET,
+    ),
+]
+
+CASES = REGRESSION + CLASSIFICATION + LIKELIHOOD + EMBEDDING + CLASSES + OF_VECTORS

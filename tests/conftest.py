@@ -1,24 +1,32 @@
-"""Settings that all tests share. What loads a browser or a kernel is in the file that needs it."""
+"""Settings that all tests share, and the browser: a process can drive only one."""
+
+import os
 
 import pytest
 from hypothesis import settings
 
+from tools import website
 from tools.notebooks import settle_environment
 
 settle_environment()
 settings.register_profile("lossbook", derandomize=True, deadline=None)    # the same examples each time
 settings.load_profile("lossbook")
-SITE_LINES = pytest.StashKey[list]()
 
 
 @pytest.fixture(scope="session")
-def site_lines(request):
-    """One line for each page that the browser has seen, shown at the end of the run."""
-    return request.config.stash.setdefault(SITE_LINES, [])
+def browser():
+    if not website.find_browser():
+        line = "no Chromium or Chrome found, so no page was looked at (LOSSBOOK_BROWSER=/path/to/it names one)"
+        pytest.fail(line, pytrace=False) if os.environ.get("CI") == "true" else pytest.skip(line)
+    with website.launched() as browser:
+        yield browser
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    if lines := config.stash.get(SITE_LINES, None):
+def pytest_terminal_summary(terminalreporter):
+    """One line for each page that a browser has seen, whichever worker drove it."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    lines = [line for report in reports for name, line in getattr(report, "user_properties", []) if name == "page"]
+    if lines:
         terminalreporter.section("pages in the browser")
-        for line in lines:
+        for line in sorted(lines):
             terminalreporter.write_line(line)

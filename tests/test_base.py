@@ -1,84 +1,20 @@
 """The base of all losses: what a subclass may rely on.
 
-CTC stands here as a trial, because it is not a sum of independent terms: it overrides `evaluate` and
-nothing above it. When the package has it, it goes. Cross entropy, Gaussian NLL and triplets were
-tried in the same way and are losses of the package now. What was learned: operands without the class
-axis are told by their number of axes; the class axis comes first inside a block, so that no
-`keepdims` and no transposition is needed in a formula; blocks keep all other axes, so that images
-need no copy; labels are checked in `prepare`, because a denominator may look weights up by them, and
-other data in `check`, while they are in the cache.
+What was learned from trials that are losses of the package now: operands without the class axis are
+told by their number of axes; the class axis comes first inside a block, so that no `keepdims` and no
+transposition is needed in a formula; blocks keep all other axes, so that images need no copy; labels
+are checked in `prepare`, because a denominator may look weights up by them, and other data in
+`check`, while they are in the cache; a loss that is not a sum of independent terms, such as CTC,
+overrides `evaluate` and nothing above it.
 """
-
-from typing import ClassVar
 
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
 
-from lossbook import CrossEntropyLoss, HuberLoss, checks, stable
-from lossbook.loss import GRADIENT, VALUE, Elementwise, Loss, dot
+from lossbook import CrossEntropyLoss, HuberLoss, stable
+from lossbook.loss import Elementwise, dot
 
 rng = np.random.default_rng(0)
-
-
-class CTC(Loss):
-    arguments: ClassVar = ("log_probs", "targets", "input_lengths", "target_lengths")
-    predictions: ClassVar = ("log_probs",)
-
-    def prepare(self, log_probs, *lengths):
-        return [checks.real("log_probs", log_probs), *map(np.asarray, lengths)]
-
-    def evaluate(self, arrays, wanted):
-        log_probs, targets, _, target_lengths = arrays
-        values = np.empty(len(targets))
-        gradient = np.zeros_like(log_probs)
-        for n, (T, S) in enumerate(zip(*arrays[2:])):
-            values[n], gradient[:T, n] = self._one(log_probs[:T, n], targets[n, :S])
-        if self.reduction == "mean":
-            values /= np.maximum(target_lengths, 1) * len(values)
-            gradient /= (np.maximum(target_lengths, 1) * len(values))[None, :, None]
-        value = values if self.reduction == "none" else values.sum()
-        return tuple({VALUE: value, GRADIENT: gradient}[order] for order in wanted)
-
-    def _one(self, log_probs, target):
-        labels = np.zeros(2 * len(target) + 1, int)
-        labels[1::2] = target
-        emitted = log_probs[:, labels]
-        forward = self._sweep(emitted, labels)
-        backward = self._sweep(emitted[::-1, ::-1], labels[::-1])[::-1, ::-1]
-        total = np.logaddexp.reduce(forward[-1, -2:])
-        posterior = np.exp(forward + backward - emitted - total)
-        gradient = np.zeros_like(log_probs)
-        for s, label in enumerate(labels):
-            gradient[:, label] -= posterior[:, s]
-        return -total, gradient
-
-    def _sweep(self, emitted, labels):
-        skips = np.full(len(labels), -np.inf)
-        skips[2:] = np.where((labels[2:] != 0) & (labels[2:] != labels[:-2]), 0, -np.inf)
-        table = np.full(emitted.shape, -np.inf)
-        table[0, :2] = emitted[0, :2]
-        for t in range(1, len(table)):
-            before = np.concatenate([[-np.inf] * 2, table[t - 1]])
-            paths = np.stack([before[2:], before[1:-1], before[:-2] + skips])
-            table[t] = np.logaddexp.reduce(paths) + emitted[t]
-        return table
-
-
-@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
-def test_a_loss_that_is_no_sum_of_terms(reduction):
-    """torch's gradient in log_probs is that in the logits: exp(log_probs) is added to ours."""
-    logits = rng.normal(size=(9, 3, 4))
-    log_probs = stable.log_softmax(logits, axis=2)
-    rest = [np.array([[1, 2, 2], [3, 1, 0], [2, 0, 0]]), np.array([9, 7, 9]), np.array([3, 2, 1])]
-    value, gradient = CTC(reduction=reduction).value_and_grad(log_probs, *rest)
-    leaf = torch.tensor(logits, requires_grad=True)
-    expected = F.ctc_loss(leaf.log_softmax(2), *map(torch.tensor, rest), reduction=reduction)
-    expected.sum().backward()
-    np.testing.assert_allclose(value, expected.detach(), rtol=1e-12)
-    through_softmax = gradient - np.exp(log_probs) * gradient.sum(axis=2, keepdims=True)
-    np.testing.assert_allclose(through_softmax, leaf.grad, rtol=1e-10, atol=1e-14)
 
 
 def test_blocks_do_not_change_a_result():

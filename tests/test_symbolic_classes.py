@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from lossbook import CrossEntropyLoss, MultiLabelSoftMarginLoss, MultiMarginLoss, NLLLoss
-from lossbook.symbolic import FORMULAS, NotProved, prove, relu, softplus
+from lossbook import CrossEntropyLoss, FocalLoss, MultiLabelSoftMarginLoss, MultiMarginLoss, NLLLoss
+from lossbook.symbolic import FORMULAS, NotProved, grad, prove, relu, softplus, step
+from lossbook.symbolic.formulas import focal_classes
 from lossbook.witness import three_witnesses
 
 ALL = {name: FORMULAS[name] for name in ("NLLLoss", "CrossEntropyLoss", "MultiMarginLoss",
@@ -110,6 +111,10 @@ WITNESSES = [
       for p in (1, 2) for margin in (1.0, 0.25, -0.5)],
     *[(MultiMarginLoss, dict(p=p), [CORNERS, [1, 2, 0]]) for p in (1, 2)],
     (MultiMarginLoss, {}, [LOGITS[0], LABELS[0]]),
+    *[(FocalLoss, dict(gamma=gamma), [LOGITS, target]) for gamma in (0.0, 0.5, 2.0)
+      for target in (LABELS, rng.random(LOGITS.shape))],
+    (FocalLoss, dict(alpha=0.25), [LOGITS, rng.random(LOGITS.shape)]),
+    (FocalLoss, {}, [IMAGE, IMAGE_LABELS]),
     (MultiLabelSoftMarginLoss, {}, [LOGITS, rng.integers(0, 2, LOGITS.shape)]),
     (MultiLabelSoftMarginLoss, {}, [LOGITS[0], rng.random(4)]),
 ]
@@ -196,3 +201,59 @@ def test_targets_of_a_wrong_shape_or_type_are_refused():
         FORMULAS["NLLLoss"].evaluate([LOGITS, LABELS.astype(float)])
     with pytest.raises(ValueError, match=r"target: expected shape \(5, 4\), got \(5,\)"):
         FORMULAS["CrossEntropyLoss"].evaluate([LOGITS, LABELS.astype(float)])
+
+
+# ------------------------------------------------------------------------- focal loss
+
+def test_focal_loss_of_classes_is_proved_and_its_mutants_are_refused():
+    (derived,), (claim,) = focal_classes.gradient, focal_classes.textbook
+    assert focal_classes.prove()[0].rhs == claim
+    gamma = focal_classes.options["gamma"]
+    for mutant in (-claim, 2 * claim, claim.subs(gamma, gamma + 1),
+                   claim.replace(sp.KroneckerDelta, lambda *_: sp.S(0))):
+        with pytest.raises(NotProved):
+            prove(derived, mutant)
+
+
+def test_focal_loss_without_gamma_is_cross_entropy():
+    prove(focal_classes.value.subs(focal_classes.options["gamma"], 0), ALL["CrossEntropyLoss"].value)
+    focal, bce = FORMULAS["FocalLoss"], FORMULAS["BCEWithLogitsLoss"]
+    prove(focal.value.subs(focal.options["gamma"], 0), bce.value)
+    balanced = focal.special["alpha", ...]
+    half = {balanced.options["alpha"]: sp.Rational(1, 2), balanced.options["gamma"]: 0}
+    prove(2 * balanced.value.subs(half), bce.value)
+    with pytest.raises(NotProved):
+        prove(focal.value.subs(focal.options["gamma"], 1), bce.value)
+
+
+def test_focal_loss_of_two_classes_is_that_of_yes_or_no():
+    x, gamma = sp.Symbol("x", real=True), focal_classes.options["gamma"]
+    focal = FORMULAS["FocalLoss"]
+    for label in (0, 1):
+        value, scores = at_size(focal_classes, 2, label)
+        value = value.subs(dict(zip(scores, (0, x)))).subs(gamma, 2)
+        prove(value, focal.value.subs({focal.arguments["target"]: label, gamma: 2}))
+
+
+def test_multilabel_soft_margin_is_the_mean_of_bce_with_logits_over_a_row():
+    row, bce = ALL["MultiLabelSoftMarginLoss"], FORMULAS["BCEWithLogitsLoss"]
+    scores, targets = row.arguments.values()
+    (total,) = row.value.atoms(sp.Sum)
+    j, *_ = total.limits[0]
+    term = bce.value.subs({bce.arguments["input"]: scores[j], bce.arguments["target"]: targets[j]})
+    prove(total.function, term)
+    (count,) = row.index[2].free_symbols
+    assert row.value == sp.Sum(total.function, *total.limits) / count
+
+
+# ------------------------------------------------------------------------- any distance
+
+def test_the_gradients_of_a_triplet_follow_from_those_of_its_distance():
+    """The chain rule, for a distance of which nothing is known."""
+    a, p, n, margin = sp.symbols("a p n Delta", real=True)
+    d = sp.Function("d", real=True)
+    gap = d(a, p) - d(a, n) + margin
+    loss = relu(gap)
+    prove(grad(loss, a), step(gap) * (d(a, p).diff(a) - d(a, n).diff(a)))
+    prove(grad(loss, p), step(gap) * d(a, p).diff(p))
+    prove(grad(loss, n), -step(gap) * d(a, n).diff(n))

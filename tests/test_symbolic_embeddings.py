@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sympy as sp
 import torch
 
 from lossbook.embedding import CosineEmbeddingLoss, TripletMarginLoss
@@ -85,3 +86,34 @@ def test_a_wrong_sign_is_refused(name):
 def test_what_does_not_fit_is_refused(name, arrays):
     with pytest.raises(ValueError, match="target: expected"):
         FORMULAS[name].evaluate(arrays, {"margin": 0.0})
+
+
+@pytest.mark.parametrize("name", ["CosineEmbeddingLoss", "TripletMarginLoss"])
+def test_the_formula_in_words_is_the_formula(name):
+    formula = EMBEDDINGS[name]
+    value, slopes, words = formula.in_words
+    index, *_ = formula.index
+
+    def in_full(e):
+        for word, part in words.items():
+            if isinstance(word, sp.Indexed):           # a word for one feature stands for any
+                e = e.replace(lambda s: isinstance(s, sp.Indexed) and s.base == word.base,
+                              lambda s: part.subs(index, s.indices[0]))
+            else:
+                e = e.xreplace({word: part})
+        return e.xreplace({sp.Symbol("10^{-12}"): sp.Rational(1, 10**12)})
+
+    rows = (0.5, -1.0, 0.25), (1.5, 2.0, -0.5), (1.0, 1.0, 1.0)
+    for label in (1, -1):
+        numbers = {symbol: np.r_[0, row] for symbol, row in zip(("x1", "x2", "x3"), rows)}
+        at = {s: sp.Rational(1, 10) for s in formula.options.values()} | {sp.Symbol("p", positive=True): 3}
+        for left, right in zip((value, *slopes), (formula.value, *formula.textbook)):
+            results = []
+            for e in (in_full(left), right):
+                e = e.subs({s: n for s, n in at.items()}).subs(sp.Symbol("D", integer=True, positive=True), 3)
+                e = e.subs(index, 2).subs(sp.Symbol("y", real=True), label).doit()
+                e = e.replace(lambda s: isinstance(s, sp.Indexed),
+                              lambda s: sp.Rational(float(numbers[str(s.base)][int(s.indices[0])])))
+                results.append(float(e.doit().rewrite("stable").evalf()))
+            np.testing.assert_allclose(*results, rtol=1e-12)
+            assert results[0] != 0 or label == -1

@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lossbook"
 HEAVY = {"torch", "sympy", "scipy", "matplotlib", "mpmath"}
 LOSSES = ["__init__", "loss", "checks", "stable", "information", "probability",
-          "classification", "likelihood", "embedding", "margin", "regression", "catalogue"]
+          "classification", "likelihood", "embedding", "linear", "margin", "regression", "sequence",
+          "catalogue"]
 
 
 def imports(path):

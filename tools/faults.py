@@ -4,12 +4,13 @@
     python -m tools.faults huber_loss core   those whose name contains one of the words
 
 Each fault is a small edit: in `file`, the text `old`, which stands there once, becomes `new`. With it in
-place, `target` (a notebook, checked output by output, or a test file) must fail. The edit is made in a copy
+place, `target` (a notebook, checked output by output, or tests as pytest takes them) must fail. The edit is made in a copy
 of the working tree. Exit status 1 if a fault goes unnoticed, or no longer fits the file.
 """
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def run(target: str, folder: Path) -> subprocess.CompletedProcess:
     """Test a notebook or a test file of the copy, with the copy's package."""
     options = NBVAL if target.endswith(".ipynb") else ()
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *options, target],
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *options, *shlex.split(target)],
         cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True)
 
 

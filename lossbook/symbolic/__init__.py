@@ -5,12 +5,16 @@ loss. Nothing here imports a loss of `lossbook`: where two witnesses share code,
 proves less.
 """
 
+from .ctc import CTC
 from .embeddings import EMBEDDINGS
 from .formulas import FORMULAS, Formula
 from .language import (NotProved, grad, prove, relu, sigmoid, softplus, step, to_js, to_mpmath,
                        to_numpy, to_torch)
+from .linear import LINEAR
 
 FORMULAS.update(EMBEDDINGS)
+FORMULAS.update(CTC)
+FORMULAS.update(LINEAR)
 
 __all__ = ["FORMULAS", "Formula", "NotProved", "grad", "prove", "relu", "sigmoid", "softplus",
            "step", "to_js", "to_mpmath", "to_numpy", "to_torch"]

@@ -1,6 +1,6 @@
 """The formulas of the losses of embeddings, and of the hinges of a list of labels.
 
-`EMBEDDINGS` maps their names to their formulas; `FORMULAS` includes them. A row holds N features;
+`EMBEDDINGS` maps their names to their formulas; `FORMULAS` includes them. A row holds D features;
 its vectors are x₁, x₂ and x₃. Rows run along the last axis.
 """
 
@@ -10,17 +10,18 @@ from dataclasses import replace
 import numpy as np
 import sympy as sp
 
-from .formulas import C, Formula, N, c, eps, i, j, k, margin, over_classes, xs, y
+from .formulas import C, Formula, c, eps, i, j, k, margin, over_classes, xs, y
 from .language import relu, step
 
 __all__ = ["EMBEDDINGS"]
 
 first, second, third = (sp.IndexedBase(f"x{n}", real=True) for n in (1, 2, 3))
+D = sp.Symbol("D", integer=True, positive=True)        # features
 power = sp.Symbol("p", positive=True)                  # of a norm
 
 
 def over_features(term):
-    return sp.Sum(term, (i, 1, N))
+    return sp.Sum(term, (i, 1, D))
 
 
 class Signed(Formula):
@@ -65,7 +66,7 @@ class Listed(Formula):
         return super()._evaluate_rows([input, indicators], numbers)
 
     @functools.cached_property
-    def _expressions(self):
+    def computed(self):
         """With double sums as one: SymPy would print the condition of an inner hinge too far out."""
         def merged(outer):
             (inner,) = outer.function.atoms(sp.Sum)
@@ -91,16 +92,66 @@ def pulled(towards):
     return sp.Piecewise((-towards, sp.Eq(y, 1)), (step(cosine - margin)*towards, True))
 
 
+def in_words():
+    """With the cosine c, the lengths n, and the slopes g of the cosine."""
+    c, n1, n2 = sp.symbols("c n1:3", real=True)
+    g1, g2 = (sp.IndexedBase(f"g{n}", real=True)[k] for n in (1, 2))
+    slopes = [sp.Piecewise((-g, sp.Eq(y, 1)), (step(c - margin)*g, True)) for g in (g1, g2)]
+    small = sp.Symbol("10^{-12}")                      # SymPy would print all its zeros
+    return sp.Piecewise((1 - c, sp.Eq(y, 1)), (relu(c - margin), True)), slopes, {
+        g1: second[k]/(n1*n2) - c*first[k]/n1**2,
+        g2: first[k]/(n1*n2) - c*second[k]/n2**2,
+        c: over_features(first[i]*second[i]) / (n1*n2),
+        n1: sp.sqrt(over_features(first[i]**2) + small),
+        n2: sp.sqrt(over_features(second[i]**2) + small),
+    }
+
+
 cosine_embedding = Signed(
     arguments={"input1": first, "input2": second, "target": y},    # y is 1 or -1
     predictions=("input1", "input2"),
     options={"margin": margin},
     value=sp.Piecewise((1 - cosine, sp.Eq(y, 1)), (relu(cosine - margin), True)),
     textbook=(pulled(towards1), pulled(towards2)),
-    index=(k, 1, N), axis=-1,
+    index=(k, 1, D), axis=-1,
+    in_words=in_words(),
 )
 
 # ----------------------------------------------------------------------------------------- triplet
+
+
+d12, d13 = sp.symbols("d12 d13", real=True)            # the distances, in words
+
+
+def triplet_in_words(near, far, in_positive, in_negative, words):
+    """With the slopes of the distances: of both in the anchor, in the positive, in the negative."""
+    on = step(margin + d12 - d13)
+    slopes = on*(near - far), on*in_positive, -on*in_negative
+    return relu(margin + d12 - d13), slopes, words
+
+
+def norm_in_words(p):
+    u12, u13, z12, z13 = (sp.IndexedBase(name, real=True) for name in ("u12", "u13", "z12", "z13"))
+
+    def direction(z, d):
+        return sp.sign(z[k]) * (abs(z[k])/d)**(p - 1)
+
+    def length(z):
+        return over_features(abs(z[i])**p)**(1/p)
+
+    return triplet_in_words(u12[k], u13[k], -u12[k], -u13[k], {
+        u12[k]: direction(z12, d12), u13[k]: direction(z13, d13),
+        d12: length(z12), d13: length(z13),
+        z12[k]: first[k] - second[k] + eps, z13[k]: first[k] - third[k] + eps})
+
+
+def any_distance_in_words():
+    def slope(d, x):
+        return sp.Symbol(rf"\frac{{\partial {sp.latex(d)}}}{{\partial {sp.latex(x[k])}}}", real=True)
+
+    vectors = sp.symbols("x1:4")
+    return triplet_in_words(slope(d12, first), slope(d13, first), slope(d12, second), slope(d13, third), {
+        d: sp.Function("d")(vectors[0], other) for d, other in ((d12, vectors[1]), (d13, vectors[2]))})
 
 
 def triplet_of(p, **rest):
@@ -131,7 +182,7 @@ def triplet_of(p, **rest):
             value=relu(lack),
             textbook=(step(lack)*(away - from_anchor), step(lack)*(-away - from_positive),
                       step(lack)*(from_anchor + from_positive)),
-            index=(k, 1, N), axis=-1,
+            index=(k, 1, D), axis=-1,
             # A coordinate, or a distance, that is 0 has slope 0, as in torch.
             floors={1/d: sp.Piecewise((0, sp.Eq(d, 0)), (1/d, True)) for d in divisors},
             special=special,
@@ -146,7 +197,13 @@ def triplet_of(p, **rest):
 # Of p = 1 the slopes are whole numbers, and exactly so.
 triplet_1 = triplet_of(sp.S(1), options={"margin": margin, "eps": eps}, left_out={"p": 1})
 triplet = triplet_of(power, options={"margin": margin, "p": power, "eps": eps})
-triplet = replace(triplet, special={("p", 1): triplet_1, **triplet.special})
+triplet = replace(triplet, special={("p", 1): triplet_1, **triplet.special},
+                  in_words=norm_in_words(power))
+
+# Of a distance of the caller's own there is no formula; without one it is the Euclidean distance.
+triplet_with_distance = triplet_of(power, options={"margin": margin, "p": power, "eps": eps},
+                                   fixed={"p": 2, "eps": 1e-6}, left_out={"distance_function": None},
+                                   in_words=any_distance_in_words())
 
 # -------------------------------------------------------------------------------- lists of labels
 
@@ -171,5 +228,6 @@ multilabel_margin = Listed(
 EMBEDDINGS = {
     "CosineEmbeddingLoss": cosine_embedding,
     "TripletMarginLoss": triplet,
+    "TripletMarginWithDistanceLoss": triplet_with_distance,
     "MultiLabelMarginLoss": multilabel_margin,
 }

@@ -43,6 +43,8 @@ class Formula:
     left_out : dict
         Settings of the options that the formula says nothing of: {"ignore_index": -100}. At other
         settings it does not hold, and `evaluate` refuses them.
+    fixed : dict
+        Numbers for options that the loss itself does not have: {"p": 2}.
     index : (k, first, last), for a formula with sums
         The free index, and the range it runs through. Its arguments are then indexed: x[k].
     axis : int or None
@@ -57,6 +59,9 @@ class Formula:
         It holds in the value and in the slopes derived without it: the gradient passes through.
     weighted : bool
         Whether an option `weight`, None or one number for each element, multiplies all.
+    in_words : (value, slopes, {symbol: part}), or None
+        Value and textbook with symbols for parts that repeat, where a line of a card cannot hold
+        them in full. With the parts put in, one after the other, they are `value` and `textbook`.
 
     >>> huber = FORMULAS["HuberLoss"]
     >>> huber.gradient
@@ -71,12 +76,14 @@ class Formula:
     options: Mapping = field(default_factory=dict)
     special: Mapping = field(default_factory=dict)
     left_out: Mapping = field(default_factory=dict)
+    fixed: Mapping = field(default_factory=dict)
     index: tuple | None = None
     axis: int | None = None
     signs: tuple = ()
     corners: tuple = ()
     floors: Mapping = field(default_factory=dict)
     weighted: bool = False
+    in_words: tuple | None = None
 
     @property
     def wrt(self):
@@ -90,7 +97,7 @@ class Formula:
 
     @functools.cached_property
     def gradient(self):
-        """The derivative in each prediction. It is never typed: SymPy derives it from `value`.
+        """The derivative in each prediction. It is never typed; SymPy derives it from `value`.
 
         >>> FORMULAS["MSELoss"].gradient
         (2*x - 2*y,)
@@ -153,6 +160,7 @@ class Formula:
         [0.25 4.  ] [ 1. -4.]
         """
         options = {name: value for name, value in (options or {}).items() if value is not None}
+        options |= self.fixed
         given = dict(zip(self.arguments, arrays))
         for (name, setting), formula in self.special.items():
             if isinstance(setting, type):
@@ -243,13 +251,14 @@ class Formula:
         return value, [slopes[i:i + width] for i in range(0, len(slopes), width)]
 
     @functools.cached_property
-    def _expressions(self):
+    def computed(self):
+        """The value, then each slope, as libraries compute them: with their corners and floors."""
         slopes = [sp.Piecewise(*self.corners, (slope, True)) for slope in self.gradient]
         return sp.Tuple(self.value, *slopes).xreplace(dict(self.floors))
 
     @functools.cached_property
     def _code(self):
-        return mpmath_code([*self.arguments.values(), *self.options.values()], self._expressions)
+        return mpmath_code([*self.arguments.values(), *self.options.values()], self.computed)
 
     @functools.cached_property
     def _row_code(self):
@@ -257,7 +266,7 @@ class Formula:
         k, first, last = self.index
         size = sp.Symbol("size", integer=True)
         (count,) = last.free_symbols           # N or C, wherever it stands
-        expressions = self._expressions.subs(count, count + (size + first - 1) - last)
+        expressions = self.computed.subs(count, count + (size + first - 1) - last)
         sums = sorted((s for s in expressions.atoms(sp.Sum) if k not in s.free_symbols), key=str)
         names = sp.symbols(f"sum:{len(sums)}")
         given = [*self.arguments.values(), *self.options.values()]
@@ -305,6 +314,7 @@ p = sp.Symbol("p", nonnegative=True)                   # a probability
 rate = sp.Symbol("lambda", nonnegative=True)
 v, eps = sp.symbols("v varepsilon", positive=True)     # a variance, and a small number
 w = sp.Symbol("w", real=True)
+alpha, gamma = sp.symbols("alpha gamma", nonnegative=True)
 x1, x2, margin = sp.symbols("x1 x2 Delta", real=True)
 i, k, N = sp.symbols("i k N", integer=True, positive=True)
 xs, ys = sp.IndexedBase("x", real=True), sp.IndexedBase("y", real=True)
@@ -520,8 +530,51 @@ cross_entropy = Formula(
     **cross_entropy_parts,
 )
 
-lead = margin - xs[label] + xs[j]                      # class j should be behind by Δ
 own = sp.KroneckerDelta(c, label)
+
+
+class Focal(Formula):
+    """The formula of yes and no; a target without the class axis is one of C classes."""
+
+    def evaluate(self, arrays, options=None):
+        if np.ndim(arrays[1]) == np.ndim(arrays[0]):
+            return super().evaluate(arrays, options)
+        return focal_classes.evaluate(arrays, options)
+
+
+def focal_of(yes, no, **rest):
+    """The formula with the weights of yes and no."""
+    def term(weight, odds):
+        return weight * sigmoid(-odds)**gamma * softplus(-odds)
+
+    def slope(weight, odds):
+        return -weight * sigmoid(-odds)**gamma * (gamma*sigmoid(odds)*softplus(-odds)
+                                                  + sigmoid(-odds))
+
+    return Focal(
+        arguments=both,
+        value=y*term(yes, x) + (1 - y)*term(no, -x),
+        textbook=(y*slope(yes, x) - (1 - y)*slope(no, -x),),
+        **rest,
+    )
+
+
+focal_balanced = focal_of(alpha, 1 - alpha, options={"alpha": alpha, "gamma": gamma})
+focal = focal_of(1, 1, options={"gamma": gamma}, special={("alpha", ...): focal_balanced})
+
+truth = sp.exp(xs[label]) / exponentials               # the probability of the label
+surprise = sp.log(exponentials) - xs[label]
+
+focal_classes = Formula(
+    arguments=labelled,
+    options={"gamma": gamma},
+    value=(1 - truth)**gamma * surprise,
+    textbook=((softmax - own)*(1 - truth)**gamma * (1 + gamma*truth/(1 - truth)*surprise),),
+    index=(c, 0, C - 1), axis=1,
+    left_out={"alpha": None},
+)
+
+lead = margin - xs[label] + xs[j]                      # class j should be behind by Δ
 
 
 def multi_margin_of(p, slope, bend, **rest):
@@ -567,6 +620,7 @@ FORMULAS = {
     "GaussianNLLLoss": gaussian_nll,
     "BCELoss": bce,
     "BCEWithLogitsLoss": bce_with_logits,
+    "FocalLoss": focal,
     "SoftMarginLoss": soft_margin,
     "NLLLoss": nll,
     "CrossEntropyLoss": cross_entropy,

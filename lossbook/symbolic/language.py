@@ -168,7 +168,7 @@ def grad(expr, *wrt):
     """The partial derivatives of `expr`: one expression, or a tuple if there are several variables.
 
     Two things are done for the reader: a sum Σⱼ fⱼ δⱼₖ becomes fₖ, and the infinite spikes (Dirac's
-    delta) that SymPy finds at the corner of |z| are dropped, as every library drops them.
+    delta) that SymPy finds at the corner of ``|z|`` are dropped, as every library drops them.
 
     >>> k, j, n = sp.symbols("k j n", integer=True)
     >>> x = sp.IndexedBase("x", real=True)
@@ -212,7 +212,7 @@ def prove(lhs, rhs, *signs):
     """Return the equation lhs = rhs if SymPy can reduce lhs - rhs to 0, else raise `NotProved`.
 
     Each of `signs` is an expression that splits the proof into cases: positive, zero, negative.
-    That is what |z|, max and piecewise formulas need. A proof holds for all numbers that the
+    That is what ``|z|``, max and piecewise formulas need. A proof holds for all numbers that the
     symbols stand for and at which both sides are defined. A refusal means that the claim is false,
     and then mostly names numbers that show it, or that SymPy is not strong enough.
 

@@ -1,0 +1,147 @@
+"""Who judges a result of a loss: torch, and arithmetic of 50 digits. Tests and benchmarks ask them."""
+
+import dataclasses
+import warnings
+
+import mpmath
+import numpy as np
+import torch
+
+from lossbook.symbolic import FORMULAS
+
+
+def torch_results(case, arrays, options, reduction):
+    """Value and gradient by torch's autograd, in the dtype of the arrays."""
+    tensors = [torch.tensor(np.asarray(array)) for array in arrays]
+    settings = {name: torch.tensor(value, dtype=tensors[0].dtype)
+                if isinstance(value, np.ndarray) else value for name, value in options.items()}
+    leaves = [tensor.requires_grad_() for name, tensor in zip(case.loss.arguments, tensors)
+              if name in case.loss.predictions]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")    # KLDivLoss warns of its own default
+        value = case.torch(*tensors, reduction=reduction, **settings)
+    gradients = torch.autograd.grad(value.sum(), leaves)
+    return value.detach().numpy(), [gradient.numpy() for gradient in gradients]
+
+
+def in_tuple(gradient):
+    return gradient if isinstance(gradient, tuple) else (gradient,)
+
+
+# ------------------------------------------------------------------ 50 digits
+
+def samples(case, dtype):
+    """Ordinary arrays, then extreme ones, of losses that are right without a class to leave out."""
+    rng = np.random.default_rng(2)
+    for arrays in (case.generate(rng, dtype, (100,) if case.axis is None else (20, 5)),
+                   case.extremes(dtype)):
+        arrays = [np.where(array == -100, 0, array) if array.dtype.kind == "i" else array
+                  for array in arrays]
+        if "none" in case.reductions:
+            yield arrays
+        else:    # a loss of the whole array is judged on short ones
+            for i in range(0, len(arrays[0]), 5):
+                yield [array[i:i + 5] for array in arrays]
+
+
+def unreduced(case, options):
+    """The loss with these options, one number for each element or row if it can."""
+    return case.loss(**options, **({"reduction": "none"} if "none" in case.reductions else {}))
+
+
+@dataclasses.dataclass
+class Judgement:
+    """The true numbers, and how far off a good algorithm may be."""
+
+    truth: np.ndarray    # of mpmath numbers
+    ulp: np.ndarray      # of each
+    unit: np.ndarray     # the same, plus what the rounding of the arguments does to it
+
+    def errors(self, computed):
+        """In these units; infinite where only one of both is finite, 0 where nothing is certain."""
+        return self._in(computed, self.unit)
+
+    def errors_in_ulp(self, computed):
+        return self._in(computed, np.where(np.isfinite(self.unit), self.ulp, np.inf))
+
+    def _in(self, computed, units):
+        triples = zip(np.ravel(computed), self.truth.flat, units.flat)
+        return np.reshape([_distance(got, true) / unit if np.isfinite(unit) else 0.0
+                           for got, true, unit in triples], self.truth.shape)
+
+
+def true_results(case, options, arrays):
+    """A `Judgement` of the value and one of each gradient, by the symbolic formula.
+
+    The condition is measured: each argument is moved by its relative precision, one entry of a row
+    after the other.
+    """
+    loss = unreduced(case, options)
+    dtype = arrays[0].dtype.type
+    truth = fifty_digits(loss, arrays)
+    moved = [np.zeros(exact.shape) for exact in truth]
+    for i, name in enumerate(case.loss.arguments):
+        if name in case.labels:
+            continue
+        for entries in _one_by_one(arrays[i], case.axis):
+            moves = []
+            for sign in (-1, 1):
+                there = np.where(entries, _beside(arrays[i], sign, *case.bounds.get(name, ())),
+                                 arrays[i])
+                other = fifty_digits(loss, [*arrays[:i], there, *arrays[i + 1:]])
+                moves.append([_gaps(a, b) for a, b in zip(other, truth)])
+            with np.errstate(over="ignore"):
+                moved = [a + np.maximum(*pair) for a, pair in zip(moved, zip(*moves))]
+    sizes = [0.0, *case.summands(arrays)]    # a value is no difference of larger things
+    sizes += [0.0] * (len(truth) - len(sizes))
+    judgements = []
+    for exact, size, condition in zip(truth, sizes, moved):
+        ulp = _ulps(exact, dtype)
+        judgements.append(Judgement(exact, ulp, condition + np.maximum(
+            ulp, _ulps(np.broadcast_to(size, exact.shape), dtype))))
+    return judgements
+
+
+def fifty_digits(loss, arrays):
+    """The true value and gradients, each as an object array of mpmath numbers."""
+    settings = {field.name: getattr(loss, field.name) for field in dataclasses.fields(loss)}
+    name = next(cls.__name__ for cls in type(loss).__mro__ if cls.__name__ in FORMULAS)
+    values, slopes = FORMULAS[name].evaluate(arrays, settings)
+    return [np.asarray(values, object), *slopes]
+
+
+def _beside(array, sign, low=-np.inf, high=np.inf):
+    """Each number moved by its relative precision, within its domain."""
+    kind = np.finfo(array.dtype)
+    step = kind.eps * abs(array) + kind.smallest_subnormal
+    return np.clip(array + sign * step, array.dtype.type(low), array.dtype.type(high))
+
+
+def _one_by_one(array, axis):
+    """Which entries to move together: all, where each is its own loss, else one of each row."""
+    if axis is None:
+        return [np.ones(array.shape, bool)]
+    return [np.broadcast_to(row, array.shape) for row in np.eye(array.shape[-1], dtype=bool)]
+
+
+def _gaps(a, b):
+    """Entry by entry |a - b| as floats; infinite where it is not a number."""
+    gaps = [float(abs(x - y)) for x, y in zip(np.ravel(a), np.ravel(b))]
+    return np.nan_to_num(np.reshape(gaps, np.shape(a)), nan=np.inf)
+
+
+def _ulps(truth, dtype):
+    """The unit in the last place of each number as `dtype`; that of the largest beyond its range."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = np.abs(np.reshape([float(true) for true in truth.flat], truth.shape).astype(dtype))
+        largest = np.finfo(dtype).max
+        return np.spacing(np.where(np.isfinite(rounded), rounded, largest)).astype(float)
+
+
+def _distance(got, true):
+    """How far off; 0 if both overflow alike, infinite if only one does."""
+    with np.errstate(over="ignore"):
+        rounded = type(got)(float(true))
+    if np.isfinite(rounded) and np.isfinite(got):
+        return float(abs(mpmath.mpf(float(got)) - true))
+    return 0.0 if got == rounded else np.inf
