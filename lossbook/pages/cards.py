@@ -5,43 +5,117 @@ import re
 
 import sympy as sp
 from IPython.display import HTML
+from sympy.printing.latex import LatexPrinter
 
 from lossbook.catalogue import CATALOGUE
 from lossbook.symbolic import FORMULAS
+
+ROOM = 35    # signs that a line of a formula may have to fit a phone,
+LOOSE = 28   # and to fit it with fractions in full size
 
 
 def card(name):
     """The card of a loss, by the name of its class."""
     row, formula = CATALOGUE[name], FORMULAS[name]
-    value = sp.latex(formula.value)
-    slopes = r",\quad ".join(rf"{_partial(symbol)} = {sp.latex(slope)}"
-                             for symbol, slope in zip(formula.wrt, formula.textbook))
-    in_torch = (f"`torch.nn.{row.torch}`, `torch.nn.functional.{row.functional}`" if row.torch
-                else "not in torch")
-    lines = {
+    value, slopes, words = formula.in_words or (formula.value, formula.textbook, {})
+    facts = {
         "Used for": row.task,
-        "In torch": in_torch,
-        "Loss": rf"\(\ell = {value}\)",
-        "Gradient": rf"\({slopes}\)",
+        "Also called": ", ".join(row.aliases),
+        "In torch": f"`torch.nn.{row.torch}`, `torch.nn.functional.{row.functional}`"
+                    if row.torch else "not in torch",
+        "Loss": _equation(r"\ell", value),
+        "Gradient": "\n".join(map(_equation, map(_partial, formula.wrt), slopes)),
+        "where": "\n".join(_equation(_latex(symbol), part) for symbol, part in words.items()),
         "Input": row.input,
         "Target": row.target,
-        "Unit": row.unit,
+        "Loss lies in": f"{row.range}; unit: {row.unit}",
         "Mean divides by": row.denominator,
         "Best constant": row.minimiser,
         "Shape": row.properties,
         "Origin": row.origin,
+        "Witnesses": _witnesses(name, row, formula),
     }
-    rows = "".join(f"<tr><th scope='row'>{label}</th><td>{_html(text)}</td></tr>"
-                   for label, text in lines.items())
-    return HTML(f"<table class='lb-card'><tbody>{rows}</tbody></table>")
+    # The search of the site takes the tags away, so a line ends between a label and its fact.
+    rows = "".join(f"<tr><th scope='row'>{label}</th>\n<td>{_html(fact)}</td></tr>\n"
+                   for label, fact in facts.items() if fact)
+    return HTML(f"<table class='lb-card'><tbody>\n{rows}</tbody></table>")
 
 
-def _partial(symbol):
-    return rf"\frac{{\partial \ell}}{{\partial {sp.latex(symbol)}}}"
+def _witnesses(name, row, formula):
+    proved = "gradient" if formula.curvature is None else "gradient and curvature"
+    twin = f"`torch.nn.{row.torch}`" if row.torch else "torch, composed of what it has"
+    return f"`lossbook.{name}` in NumPy; SymPy, which proves the {proved}; {twin}"
 
 
 def _html(text):
     """Code between backticks and mathematics between \\( and \\) as the site sets them."""
     text = html.escape(text)
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
-    return re.sub(r"(\\\(.*?\\\))", r"<span class='math notranslate nohighlight'>\1</span>", text)
+    text = re.sub(r"(\\\(.*?\\\))", r"<span class='math notranslate nohighlight'>\1</span>", text)
+    return text.replace("\n", "<br>")
+
+
+# ------------------------------------------------------------------------------------- formulas
+
+class _Textbook(LatexPrinter):
+    """σ(x) - y, where SymPy writes -y + σ(x)."""
+
+    def _as_ordered_terms(self, expr, order=None):
+        terms = super()._as_ordered_terms(expr, order)
+        return sorted(terms, key=lambda term: term.could_extract_minus_sign())
+
+
+def _latex(expression):
+    return _Textbook().doprint(expression)
+
+
+def _partial(symbol):
+    return rf"\frac{{\partial \ell}}{{\partial {_latex(symbol)}}}"
+
+
+def _equation(left, right):
+    """An equation, on as many lines as it needs."""
+    lines = [_latex(right)]
+    if _width(left + lines[0]) > ROOM:
+        lines = min(lines, _lines(right), key=lambda lines: max(map(_width, lines)))
+    if len(lines) == 1:
+        style = r"\displaystyle " if _width(left + lines[0]) < LOOSE else ""
+        return rf"\({style}{left} = {lines[0]}\)"
+    below = r"\\ &\quad" if max(map(_width, lines)) > ROOM - _width(left) else ""
+    rest = r" \\ &\quad ".join(lines)
+    return rf"\(\begin{{aligned}} &{left} = {below} {rest} \end{{aligned}}\)"
+
+
+def _lines(expression):
+    """The terms of a sum, each on a line of its own, or on several if it is too long for one."""
+    above, below = sp.fraction(expression)
+    if below != 1 and above.is_Add:
+        first, *middle, last = _lines(above)
+        return [rf"\frac{{1}}{{{_latex(below)}}} \Bigl( {first}", *middle, rf"{last} \Bigr)"]
+    lines = []
+    for term in _Textbook()._as_ordered_terms(expression):
+        minus = term.could_extract_minus_sign()
+        first, *rest = _factors(-term if minus else term)
+        lines += [f"{'-' if minus else '+' if lines else ''} {first}", *rest]
+    return lines
+
+
+def _factors(term):
+    """The factors of a product, in lines that are not too long."""
+    lines = [""]
+    for factor in term.as_ordered_factors():
+        text = rf"\left({_latex(factor)}\right)" if factor.is_Add else _latex(factor)
+        if lines[-1] and _width(lines[-1] + text) > ROOM:
+            lines.append(r"\cdot ")
+        lines[-1] += f" {text}"
+    return lines if len(lines) > 1 else [_latex(term)]
+
+
+def _width(latex):
+    """How many signs a formula has in its longest line, about: a denominator counts, too."""
+    latex = re.sub(r"\\sum_\{[^{}]*\}\^\{[^{}]*\}", "mm", latex)     # limits stand above and below
+    text = re.sub(r"\\(left|right|begin|end|frac|text|operatorname|[:,])\b|\{cases\}", "", latex)
+    text = re.sub(r"\\(log|max|min)\b", r"\1", text)
+    lines = re.sub(r"\\[A-Za-z]+", "x", text).split(r"\\")
+    lines = [re.sub(r"([+-])", r"\1\1", line) for line in lines]        # with the space around
+    return max(len(re.sub(r"[\s{}^_&]|\\.", "", line)) for line in lines)

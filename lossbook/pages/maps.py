@@ -1,0 +1,54 @@
+"""The loss map: from what one target is to the losses for it, drawn from the catalogue."""
+
+import html
+import os
+
+from IPython.display import HTML
+
+from lossbook.catalogue import CATALOGUE, KINDS
+
+START = "book"    # the map stands on a page of this folder
+
+
+def losses_of(kind):
+    """The losses for targets of a kind, the one to try first in front."""
+    return {name: row for name, row in CATALOGUE.items() if kind in row.kinds}
+
+
+def loss_map():
+    """The map as a tree: nested lists, which the stylesheet joins with lines.
+
+    It is text and links, so that a phone, a keyboard and a screen reader have all of it.
+    """
+    branches = []
+    for branch, kinds in KINDS.items():
+        leaves = "".join(f"<li><span class='lb-kind'>{kind}</span>\n{_losses(kind)}</li>\n"
+                         for kind in kinds)
+        branches.append(f"<li><span class='lb-branch'>{branch}</span>\n<ul>\n{leaves}</ul></li>\n")
+    return HTML("<div class='lb-map'>\n<p>One target is …</p>\n"
+                f"<ul>\n{''.join(branches)}</ul>\n</div>")
+
+
+def _losses(kind):
+    links = [_link(name, row) for name, row in losses_of(kind).items()]
+    return f"<span class='lb-losses'>{' '.join(links)}</span>"
+
+
+def loss_table():
+    """The map as a table, a row for each loss: what it takes and what it leads to."""
+    head = "".join(f"<th scope='col'>{title}</th>"
+                   for title in ("Loss", "One target is", "The last layer gives", "Best constant"))
+    rows = "".join(
+        f"<tr><th scope='row'>{_link(name, row)}</th>\n<td>{', or '.join(row.kinds)}</td>\n"
+        f"<td>{row.output}</td>\n<td>{html.escape(row.minimiser)}</td></tr>\n"
+        for name, row in CATALOGUE.items())
+    return HTML(f"<table class='lb-losses-table'>\n<thead><tr>{head}</tr></thead>\n"
+                f"<tbody>\n{rows}</tbody></table>")
+
+
+def _link(name, row):
+    """A loss, without the word Loss; the site turns the link to a notebook into one to its page."""
+    short = name.removesuffix("Loss")
+    if row.page is None:
+        return f"<span>{short}</span>"
+    return f"<a href='{os.path.relpath(row.page, START)}.ipynb'>{short}</a>"
