@@ -70,7 +70,7 @@ test-notebooks: $(READY)
 # With CI=true a missing browser is an error, elsewhere its checks are skipped with a line that says so.
 test-site: book
 	@echo; echo '== 3/3  the site, page by page in a browser'
-	@LOSSBOOK_SITE=$(SITE) $(PY) -m pytest -q tests/test_site.py $(ARGS)
+	@LOSSBOOK_SITE=$(SITE) $(PY) -m pytest -q tests/test_site.py -n 2 $(ARGS)
 
 lab: $(READY)
 	@$(VENV)/bin/jupyter-lab --notebook-dir=book

@@ -172,7 +172,7 @@ CATALOGUE = {
         origin="Fisher (1922)", page="book/classification/nll_loss",
         kinds=("one of C classes",), output="C log-probabilities", range="0 or above",
         aliases=("negative log-likelihood", "log loss"),
-        cousins=("CrossEntropyLoss", "KLDivLoss"),
+        cousins=("CrossEntropyLoss", "KLDivLoss", "CTCLoss"),
     ),
     "FocalLoss": Row(
         title="Focal loss", task="yes or no, or one of C classes, where most are easy",
@@ -209,7 +209,7 @@ CATALOGUE = {
         denominator="sum of the weights of the targets kept; number of rows for probabilities",
         minimiser="a bias of the logarithms of the class shares",
         properties="smooth; convex in the features and in matrix and bias, not in all together",
-        origin="Wijmans (2025)", page=None,
+        origin="Wijmans (2025)", page="book/sequences/linear_cross_entropy_loss",
         kinds=("one of C classes", "a label per step"), output="features, not logits",
         range="0 or above", aliases=("cut cross entropy", "fused linear cross entropy"),
         cousins=("CrossEntropyLoss", "NLLLoss"),

@@ -93,12 +93,17 @@ def real(name, value):
     return reals([name], [value])[0]
 
 
+_AS_THEY_STAND = [{np.dtype(np.float32)}, {np.dtype(np.float64)}]
+
+
 def reals(names, values):
     """Arrays of one floating-point type: float32 if all floats are, else float64.
 
     Integers beside float32 become float32, as in torch; those that it cannot hold are refused.
     """
     arrays = [any_array(name, value) for name, value in zip(names, values)]
+    if {array.dtype for array in arrays} in _AS_THEY_STAND:
+        return arrays
     for name, array in zip(names, arrays):
         if array.dtype.kind not in "iu" and array.dtype.type not in (np.float32, np.float64):
             refuse(name, "real numbers (float32, float64 or integers)", f"dtype {array.dtype}",
@@ -113,9 +118,12 @@ def reals(names, values):
 
 def within(name, array, low, high, expected):
     """Refuse numbers below `low` or above `high`; NaN passes, to show in the result."""
-    outside = (array < low) | (array > high)
-    if outside.any():
-        refuse(name, expected, array[outside].flat[0])
+    inside = (low == -np.inf or array.min(initial=low) >= low) and (
+        high == np.inf or array.max(initial=high) <= high)
+    if not inside:    # or there is a NaN
+        outside = (array < low) | (array > high)
+        if outside.any():
+            refuse(name, expected, array[outside].flat[0])
     return array
 
 
@@ -158,8 +166,8 @@ def distribution(name, array, axis):
     """Probabilities along an axis: in [0, 1], with the sum 1 within the precision of the type."""
     if not -array.ndim <= axis < array.ndim:
         refuse("axis", f"an axis of {name}, which has {array.ndim} axes", axis)
-    outside = array[~((array >= 0) & (array <= 1))]
-    if outside.size:
+    if not (array.min(initial=0) >= 0 and array.max(initial=1) <= 1):
+        outside = array[~((array >= 0) & (array <= 1))]
         refuse(name, "probabilities between 0 and 1", outside[0])
     sums = array.sum(axis=axis, dtype=np.float64)
     off = sums[~(np.abs(sums - 1) <= (1e-3 if array.dtype == np.float32 else 1e-6))]
@@ -201,13 +209,15 @@ def per_class(weight, classes, name="weight"):
 def classes(name, value, scores, axis, ignore_index=None):
     """Integer labels 0 … C - 1, one for each row of the scores; `ignore_index` may stand for none."""
     array = integers(name, value, "integer classes")
-    shape(name, array, np.moveaxis(scores, axis, 0).shape[1:], "the rows of input")
-    outside = (array < 0) | (array >= scores.shape[axis])
+    rows, count = list(scores.shape), scores.shape[axis]
+    del rows[axis]
+    shape(name, array, tuple(rows), "the rows of input")
+    outside = (array < 0) | (array >= count)
     if ignore_index is not None:
         outside &= array != ignore_index
     if outside.any():
         ignored = "" if ignore_index is None else f" or ignore_index={ignore_index}"
-        refuse(name, f"0..{scores.shape[axis] - 1}{ignored}", array[outside].flat[0])
+        refuse(name, f"0..{count - 1}{ignored}", array[outside].flat[0])
     return array
 
 

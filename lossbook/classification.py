@@ -1,11 +1,12 @@
 """Losses of a predicted class, probability or score against a label."""
 
+from itertools import tee
 from typing import ClassVar
 
 import numpy as np
 
 from lossbook import checks
-from lossbook.loss import Elementwise, Rowwise, along_classes, is_label, of_classes, option
+from lossbook.loss import Elementwise, Rowwise, along_classes, at, of_classes, option
 from lossbook.stable import logistic, shifted_exp, weighted_sum
 
 
@@ -95,6 +96,33 @@ class BCEWithLogitsLoss(Elementwise):
         yield no * one - yes * zero
         yield (no + yes) * one * zero
 
+    def fused(self, input, target, *weights_scale_gradient):
+        if len(weights_scale_gradient) > 2:
+            return None
+        return binary_into(input, target, *weights_scale_gradient)
+
+
+def binary_into(input, target, scale, gradient):
+    """Write the scaled gradient of BCEWithLogitsLoss, and return the sum of the losses.
+
+    With s = 1 for logits above 0 and else 0, and t = exp(-|x|), the loss is (s - y) x + log(1 + t)
+    and its gradient (s - y) - (2 s - 1) t / (1 + t), which cancels no more than that of `terms`.
+    """
+    tail = np.abs(input)
+    np.exp(np.negative(tail, out=tail), out=tail)
+    side = (input >= 0).astype(input.dtype)
+    np.subtract(side, target, out=gradient)
+    cost = gradient * input
+    tail_log = np.log1p(tail)
+    cost += tail_log
+    tail /= np.add(tail, 1, out=tail_log)
+    side *= 2
+    side -= 1
+    tail *= side
+    gradient -= tail
+    gradient *= scale
+    return float(cost.sum())
+
 
 class FocalLoss(Rowwise):
     r"""Cross entropy that counts little where the prediction is already good.
@@ -164,24 +192,31 @@ class FocalLoss(Rowwise):
     def _yes_or_no(self, input, target):
         one, zero = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
         yes, no = one * target, zero * (1 - target)
-        for sign, of_yes, of_no in zip((1, -1, 1), self._faded(input), self._faded(-input)):
+        of_yes, of_no = tee(logistic(input))
+        swapped = ((b, a) for a, b in of_no)    # logistic(-input)
+        for sign, of_yes, of_no in zip((1, -1, 1), self._faded(of_yes), self._faded(swapped)):
             yield yes * of_yes + sign * no * of_no
 
     def _classes(self, input, target):
         """Yes or no once more: the label against the sum of all others, by its log-odds."""
-        own = is_label(target, input)
-        top, rest, powers = shifted_exp(np.where(own, -np.inf, input))
-        odds = np.take_along_axis(input, target[None], axis=0) - top - np.log1p(rest)
-        share = powers / np.maximum(1 + rest, 1)    # where there is no other, 0
+        own = at(target)
+        top, others, powers = shifted_exp(input)
+        rest = others + (1 - powers[own])    # all but the label's own
+        odds = (input[own] - top) - np.log(rest)
         weight = of_classes(self.alpha, target, input)
-        value, slope, bend = (weight * term for term in self._faded(odds))
+        value, slope, bend = (weight * term for term in self._faded(logistic(odds)))
         yield value[0]
-        yield np.where(own, slope, -slope * share)
-        yield np.where(own, bend, bend * share**2 - slope * share * (1 - share))
+        share = powers / np.maximum(rest, np.finfo(rest.dtype).smallest_subnormal)
+        gradient = -slope * share
+        gradient[own] = slope[0]
+        yield gradient
+        curvature = bend * share**2 - slope * share * (1 - share)
+        curvature[own] = bend[0]
+        yield curvature
 
-    def _faded(self, odds):
-        """The loss of the truth with these log-odds, its slope and its bend."""
-        parts, gamma = logistic(odds), self.gamma
+    def _faded(self, parts):
+        """The loss of the truth, its slope and its bend; `parts` are `logistic` of its log-odds."""
+        gamma = self.gamma
         relief, surprise = next(parts)
         # wrong^gamma, which would multiply the error of wrong by gamma
         fade = np.exp(-gamma * relief) if gamma else 1.0
@@ -225,6 +260,18 @@ class SoftMarginLoss(Elementwise):
         yield -target * wrong
         yield wrong * right
 
+    def fused(self, input, target, scale, gradient):
+        margin = input * target
+        tail = np.exp(-np.abs(margin))
+        cost = np.log1p(tail)
+        cost -= np.clip(margin, -np.inf, 0)
+        np.maximum((margin <= 0).astype(input.dtype), tail, out=gradient)
+        tail += 1
+        gradient /= tail
+        gradient *= target
+        gradient *= -scale
+        return float(cost.sum())
+
 
 class _OfClasses(Rowwise):
     """What NLL and cross entropy share: a weight for each class, and targets to leave out."""
@@ -248,7 +295,7 @@ class _OfClasses(Rowwise):
         """The label of each row and its weight; both are 0 where the target is left out."""
         kept = target != self.ignore_index
         labels = np.where(kept, target, 0)
-        return labels, kept * of_classes(self.weight, labels, input)
+        return labels, kept.astype(input.dtype) * of_classes(self.weight, labels, input)
 
 
 class NLLLoss(_OfClasses):
@@ -279,17 +326,26 @@ class NLLLoss(_OfClasses):
     0.3567
     """
 
+    few: ClassVar = 0    # one entry of a row is read: no copies
+
     def check(self, input, target):
         slack = 1e-3 if input.dtype == np.float32 else 1e-6
         checks.within("input", input, -np.inf, slack, "log-probabilities, 0 or below")
 
     def terms(self, input, target):
         labels, weight = self.labels(input, target)
-        yield -weighted_sum(weight[None], np.take_along_axis(input, labels[None], axis=0))
+        yield -weighted_sum(weight[None], input[at(labels)][None])
         slope = np.zeros_like(input)
-        np.put_along_axis(slope, labels[None], -weight[None], axis=0)
+        slope[at(labels)] = -weight
         yield slope
         yield 0.0
+
+    def fused(self, input, target, scale, gradient):
+        labels, weight = self.labels(input, target)
+        gradient[...] = 0
+        own = at(labels)
+        gradient[own] = -scale * weight
+        return -float((weight * input[own]).sum())
 
 
 class CrossEntropyLoss(_OfClasses):
@@ -356,17 +412,42 @@ class CrossEntropyLoss(_OfClasses):
         yield right * (total - share) - wrong * share
         yield total * right * wrong
 
+    def fused(self, input, target, scale, gradient):
+        """For one class per row: the softmax, mended where the row's own class is."""
+        if target.ndim == input.ndim or self.label_smoothing:
+            return self._fused_shares(input, target, scale, gradient)
+        labels, weight = self.labels(input, target)
+        own = at(labels)
+        top, others, powers = shifted_exp(input)
+        part = scale * weight / (1 + others)
+        np.multiply(powers, part, out=gradient)
+        gradient[own] = (-part * (others + (1 - powers[own])))[0]
+        cost = np.log1p(others) - (input[own] - top)
+        return float((weight * cost).sum())
+
+    def _fused_shares(self, input, target, scale, gradient):
+        share = self._share(input, target)
+        total = share.sum(axis=0)
+        top, others, powers = shifted_exp(input)
+        # (right * total - share) of `terms`: a sure winner's own 1 goes first, and exactly
+        np.multiply(powers, total, out=gradient)
+        gradient -= share
+        gradient -= share * others
+        gradient *= scale / (1 + others)
+        cost = (share * (top - input)).sum(axis=0) + total * np.log1p(others)
+        return float(cost.sum())
+
     def _share(self, input, target):
         """The weighted target distribution of each row, smoothed."""
         weight = along_classes(self.weight, input)
         if target.ndim == input.ndim:
             even = 1.0
-            share = weight * target
+            share = target if self.weight is None else weight * target
         else:
             even = target != self.ignore_index
             labels, own = self.labels(input, target)
             share = np.zeros_like(input)
-            np.put_along_axis(share, labels[None], own[None], axis=0)
+            share[at(labels)] = own
         if self.label_smoothing:
             share = (1 - self.label_smoothing) * share
             share += self.label_smoothing / len(input) * weight * even

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from lossbook import checks
-from lossbook.loss import Elementwise, Rowwise, option
+from lossbook.loss import Elementwise, Rowwise, dot, option
 
 
 class MarginRankingLoss(Elementwise):
@@ -85,6 +85,14 @@ class HingeEmbeddingLoss(Elementwise):
         yield np.where(target > 0, 1.0, -1.0 * (gap >= 0))
         yield 0.0
 
+    def fused(self, input, target, scale, gradient):
+        alike = (target > 0).astype(input.dtype)
+        gap = self.margin - input
+        np.maximum((gap >= 0).astype(input.dtype), alike, out=gradient)
+        gradient *= target
+        gradient *= scale
+        return dot(alike, input) + dot(1 - alike, np.clip(gap, 0, np.inf))
+
 
 class _OfVectors(Rowwise):
     """What losses of embeddings share: rows of features along the last axis."""
@@ -140,15 +148,15 @@ class CosineEmbeddingLoss(_OfVectors):
     def terms(self, input1, input2, target):
         unit1, length1, lack1 = _unit(input1)
         unit2, length2, lack2 = _unit(input2)
-        cosine = (unit1 * unit2).sum(axis=0)
+        cosine = _dots(unit1, unit2)
         gap = cosine - self.margin
         between = unit1 - unit2
         # This is 1 - cosine, to the last digit.
-        apart = ((between * between).sum(axis=0) + lack1 + lack2) / 2
+        apart = (_dots(between, between) + lack1 + lack2) / 2
         yield np.where(target > 0, apart, np.maximum(gap, 0))
-        slope = np.where(target > 0, -1.0, 1.0 * (gap >= 0))
-        yield (slope * (unit2 - cosine * unit1) / length1,
-               slope * (unit1 - cosine * unit2) / length2)
+        slope = np.where(target > 0, -target, gap >= 0)
+        yield ((slope / length1) * (unit2 - cosine * unit1),
+               (slope / length2) * (unit1 - cosine * unit2))
 
 
 class _Triplet(_OfVectors):
@@ -169,15 +177,28 @@ class _Triplet(_OfVectors):
         share, swap_p, swap_n = 1.0, 0.0, 0.0
         if self.swap:
             swapped, swap_p, swap_n = self.distance(positive, negative)
-            share = (far < swapped) + 0.5 * (far == swapped)
+            share = ((far < swapped) + 0.5 * (far == swapped)).astype(far.dtype)
             far = np.minimum(far, swapped)
         gap = near - far + self.margin
         yield np.maximum(gap, 0)
-        on = 1.0 * (gap >= 0)
+        on = (gap >= 0).astype(gap.dtype)
         # Of the far distance, and of that under swap.
         kept, moved = on * share, on * (1 - share)
         yield (on * near_a - kept * far_a, on * near_p - moved * swap_p,
                -kept * far_n - moved * swap_n)
+
+    def fused(self, anchor, positive, negative, scale, in_anchor, in_positive, in_negative):
+        if self.swap:
+            return None
+        near, near_a, near_p = self.distance(anchor, positive)
+        far, far_a, far_n = self.distance(anchor, negative)
+        gap = near - far + self.margin
+        on = scale * (gap >= 0).astype(gap.dtype)
+        np.multiply(near_a, on, out=in_anchor)
+        np.multiply(near_p, on, out=in_positive)
+        in_anchor -= np.multiply(far_a, on, out=in_negative)
+        np.multiply(far_n, -on, out=in_negative)
+        return float(np.clip(gap, 0, np.inf).sum())
 
 
 class TripletMarginLoss(_Triplet):
@@ -268,8 +289,19 @@ class TripletMarginWithDistanceLoss(_Triplet):
         return length, *(np.moveaxis(gradient, -1, 0) for gradient in gradients)
 
 
+def _dots(a, b):
+    """The sum of the products of each row."""
+    return np.einsum("i...,i...->...", a, b)
+
+
 def _norm(difference, p):
     """The p-norm of a difference u - v, and its gradients in u and v."""
+    if p == 2:
+        square, kind = _dots(difference, difference), np.finfo(difference.dtype)
+        if ((square > kind.tiny / kind.eps) & (square < np.inf)).all():
+            length = np.sqrt(square)
+            direction = difference / length
+            return length, direction, -direction
     size = np.abs(difference)
     top = size.max(axis=0)
     scale = np.where(top > 0, top, 1)    # so that no power overflows or vanishes
@@ -281,8 +313,12 @@ def _norm(difference, p):
 
 def _unit(vectors):
     """Unit vectors, their lengths with torch's 1e-12 in the square, and what they lack of 1 for it."""
-    scale = np.maximum(np.abs(vectors).max(axis=0), 1)    # so that no square overflows
-    vectors, tiny = vectors / scale, 1e-12 / (scale * scale)
-    square = (vectors * vectors).sum(axis=0) + tiny
+    scale, square = 1.0, _dots(vectors, vectors)
+    if not np.isfinite(square).all():
+        scale = np.maximum(np.abs(vectors).max(axis=0), 1)
+        vectors = vectors / scale
+        square = _dots(vectors, vectors)
+    tiny = 1e-12 / (scale * scale)
+    square = square + tiny
     length = np.sqrt(square)
     return vectors / length, scale * length, tiny / square

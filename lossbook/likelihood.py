@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from lossbook import checks
-from lossbook.loss import Elementwise, option
+from lossbook.loss import Elementwise, dot, option
 
 HALF_LOG_2PI = float(np.log(2 * np.pi) / 2)
 
@@ -64,6 +64,19 @@ class PoissonNLLLoss(Elementwise):
             yield log_input - target * np.log(rate) + self._stirling(target)
             yield 1 - target / rate
             yield target / (rate * rate)
+
+    def fused(self, log_input, target, scale, gradient):
+        if self.full or not self.log_input:
+            return None
+        rate = np.exp(log_input)
+        np.subtract(rate, target, out=gradient)
+        total = float(rate.sum()) - dot(target, log_input)
+        # the digits that the rate has lost near 1, as in `terms`
+        half = np.array(0.5, rate.dtype)
+        gradient += np.expm1(np.clip(log_input, -half, half))
+        gradient -= np.clip(rate, np.exp(-half), np.exp(half)) - 1
+        gradient *= scale
+        return total
 
     def _stirling(self, target):
         if not self.full:

@@ -23,14 +23,14 @@ whole-array expressions, takes no memory beyond the result, and adds up more acc
 from dataclasses import dataclass, field, fields
 from inspect import Parameter, Signature, signature
 from itertools import islice, product
-from math import isfinite
+from math import isfinite, prod
 from typing import ClassVar, dataclass_transform
 
 import numpy as np
 
 from lossbook import checks
 
-BLOCK_BYTES = 1 << 20    # of one operand; measured, see benchmarks/
+BLOCK_BYTES = 1 << 19    # of one operand; measured, see benchmarks/
 FEW = 64                 # classes or features; likewise
 
 VALUE, GRADIENT, CURVATURE = range(3)    # the order in which `terms` yields
@@ -117,7 +117,9 @@ class Loss:
         """Yield the losses of a block, then their gradient, then their curvature."""
         raise NotImplementedError
 
-    fused = None    # (*block, scale, *gradients) -> sum of the losses; writes scale * gradient
+    # (*block, scale, *gradients) -> sum of the losses, having written scale * gradient; or None,
+    # which leaves the block to `terms`.
+    fused = None
 
     def denominator(self, *arrays):
         """What `mean` divides the sum by."""
@@ -138,8 +140,8 @@ class Loss:
         fused = self.fused and wanted == (VALUE, GRADIENT) and self.reduction != "none"
         for block, filled in self.walk(arrays, [one for several in outputs for one in several]):
             self.check(*block)
-            if fused:
-                part = self.fused(*block, 1 / divisor, *filled)
+            part = self.fused(*block, 1 / divisor, *filled) if fused else None
+            if part is not None:
                 total += part if isfinite(part) else _sum(next(self.terms(*block)))
                 continue
             filled = iter(filled)
@@ -233,17 +235,18 @@ class Rowwise(Loss):
     """
 
     axis: ClassVar[int] = 1    # where the arrays have it: 1 for classes, -1 for features
+    few: ClassVar[int] = FEW    # up to which length `terms` is given copies with that axis outermost
 
     def denominator(self, *arrays):
-        return int(np.prod(self.value_shape(*arrays)))
+        return prod(self.value_shape(*arrays))
 
     def value_shape(self, *arrays):
-        return np.moveaxis(arrays[0], self._axis(arrays[0]), 0).shape[1:]
+        return self._axis_first(arrays[0]).shape[1:]
 
     def walk(self, arrays, outputs):
         """Blocks with the class or feature axis first and whole, cut along the other axes."""
-        operands = [np.moveaxis(array, self._axis(array), 0)
-                    if array.ndim == arrays[0].ndim else array for array in (*arrays, *outputs)]
+        operands = [self._axis_first(array) if array.ndim == arrays[0].ndim else array
+                    for array in (*arrays, *outputs)]
         classes, *rows = operands[0].shape
         if 0 in rows:
             return
@@ -254,7 +257,7 @@ class Rowwise(Loss):
         for start in product(*(range(0, size, step) for size, step in zip(rows, steps))):
             where = (..., *(slice(i, i + step) for i, step in zip(start, steps)))
             block = [operand[where] for operand in operands]
-            if classes > FEW:
+            if classes > self.few:
                 yield block[:len(arrays)], block[len(arrays):]
                 continue
             # Sums over a short axis are slow unless it is the outer one in memory too.
@@ -263,8 +266,10 @@ class Rowwise(Loss):
             for part, result in zip(block[len(arrays):], results):
                 part[...] = result
 
-    def _axis(self, array):
-        return self.axis if array.ndim > 1 else 0
+    def _axis_first(self, array):
+        order = list(range(array.ndim))
+        order.insert(0, order.pop(self.axis if array.ndim > 1 else 0))
+        return array.transpose(order)    # what np.moveaxis does, without its checks
 
 
 def along_classes(weight, block):
@@ -279,11 +284,9 @@ def of_classes(weight, labels, block):
     return 1.0 if weight is None else weight.astype(block.dtype)[labels]
 
 
-def is_label(labels, block):
-    """True at each row's class."""
-    mask = np.zeros(block.shape, bool)
-    np.put_along_axis(mask, labels[None], True, axis=0)
-    return mask
+def at(labels):
+    """The index of each row's class: block[at(labels)] is one number per row."""
+    return labels, *np.indices(labels.shape, sparse=True)
 
 
 def dot(a, b):
@@ -301,7 +304,7 @@ def dot(a, b):
 
 def _sum(values):
     """The sum of a block, in a wider type where the block's own would overflow."""
-    total = float(np.sum(values))
+    total = float(np.add.reduce(values, axis=None))
     return total if isfinite(total) else np.sum(values, dtype=np.longdouble)
 
 

@@ -5,7 +5,8 @@ from typing import ClassVar
 import numpy as np
 
 from lossbook import checks
-from lossbook.loss import Rowwise, along_classes, of_classes, option
+from lossbook.classification import binary_into
+from lossbook.loss import Rowwise, along_classes, at, of_classes, option
 from lossbook.stable import logistic
 
 
@@ -59,6 +60,11 @@ class MultiLabelSoftMarginLoss(Rowwise):
         yield no * one - yes * zero
         yield weight * one * zero
 
+    def fused(self, input, target, scale, gradient):
+        if self.weight is not None:
+            return None
+        return binary_into(input, target, scale / len(input), gradient) / len(input)
+
 
 class MultiMarginLoss(Rowwise):
     r"""The hinges of a multi-class score: the right class should lead every other by a margin.
@@ -103,16 +109,16 @@ class MultiMarginLoss(Rowwise):
         return [input, checks.classes("target", target, input, -1)]
 
     def terms(self, input, target):
-        label = target[None]
-        gap = np.maximum(self.margin - (np.take_along_axis(input, label, axis=0) - input), 0)
-        np.put_along_axis(gap, label, 0, axis=0)    # a class has no lead over itself
+        own = at(target)
+        gap = np.clip(self.margin - (input[own] - input), 0, np.inf)
+        gap[own] = 0    # a class has no lead over itself
         weight = of_classes(self.weight, target, input) / len(input)
-        yield weight * (gap ** self.p).sum(axis=0)
+        yield weight * (gap if self.p == 1 else gap * gap).sum(axis=0)
         push = weight * ((gap > 0) if self.p == 1 else 2 * gap)
-        np.put_along_axis(push, label, -push.sum(axis=0)[None], axis=0)
+        push[own] = -push.sum(axis=0)
         yield push
         bend = weight * (2.0 * (gap > 0) * (self.p == 2))
-        np.put_along_axis(bend, label, bend.sum(axis=0)[None], axis=0)
+        bend[own] = bend.sum(axis=0)
         yield bend
 
 
@@ -149,21 +155,24 @@ class MultiLabelMarginLoss(Rowwise):
         return [input, checks.class_lists("target", target, input)]
 
     def terms(self, input, target):
+        scores, target = input.reshape(len(input), -1), target.reshape(len(input), -1)
         named = np.logical_and.accumulate(target >= 0, axis=0)
-        right = np.zeros((len(input) + 1, *input.shape[1:]), bool)    # last: no class
-        np.put_along_axis(right, np.where(named, target, len(input)), True, axis=0)
-        right = right[:-1]
-        value, slope = np.zeros(input.shape[1:], input.dtype), np.zeros_like(input)
-        for label, read in zip(np.where(named, target, 0)[:, None], named):
-            if not read.any():
-                break
-            own = np.take_along_axis(input, label, axis=0)
-            gap = np.where(read & ~right, np.maximum(1 - (own - input), 0), 0)
-            value += gap.sum(axis=0)
-            active = gap > 0
-            slope += active
-            pulled = np.take_along_axis(slope, label, axis=0) - active.sum(axis=0)
-            np.put_along_axis(slope, label, pulled, axis=0)
-        yield value / len(input)
-        yield slope / len(input)
+        lengths = named.sum(axis=0)
+        order = np.argsort(-lengths)    # the rows with the longest lists first
+        scores, labels = scores[:, order], np.where(named, target, -1)[:, order]
+        outside = np.vstack([scores, scores[:1]])    # the last row is for no class
+        outside[labels, np.arange(len(order))] = np.finfo(scores.dtype).min
+        outside = outside[:-1]
+        value, slope = np.zeros_like(scores[0]), np.zeros_like(scores)
+        for place in range(lengths.max(initial=0)):
+            rows = np.count_nonzero(lengths > place)
+            own = labels[place, :rows], np.arange(rows)
+            gap = np.clip(outside[:, :rows] + (1 - scores[own]), 0, np.inf)
+            active = (gap > 0).astype(gap.dtype)
+            value[:rows] += gap.sum(axis=0)
+            slope[:, :rows] += active
+            slope[own] -= active.sum(axis=0)
+        back = np.argsort(order)
+        yield (value / len(input))[back].reshape(input.shape[1:])
+        yield (slope / len(input))[:, back].reshape(input.shape)
         yield 0.0

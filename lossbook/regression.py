@@ -76,6 +76,9 @@ class MSELoss(Elementwise):
         return total
 
 
+_SAFE = 1e-15    # its square is far above the smallest float32
+
+
 class RMSELoss(Elementwise):
     r"""The root of the mean squared error.
 
@@ -103,7 +106,9 @@ class RMSELoss(Elementwise):
 
     def evaluate(self, arrays, wanted):
         count = self._divisor(arrays)
-        largest, root = self._scaled_root(arrays, count)
+        largest, root = 1.0, self._plain_root(arrays, count)
+        if not _SAFE <= root < np.inf:    # squares overflowed or vanished
+            largest, root = self._scaled_root(arrays, count)
         results = []
         for order in wanted:
             if order == VALUE:
@@ -114,11 +119,21 @@ class RMSELoss(Elementwise):
                 if not largest:
                     part[...] = 0
                     continue
-                slope = (input - target) / largest / root / count
-                bend = (1 / count - slope * slope) / root / largest
-                part[...] = bend if order == CURVATURE else slope
+                slope = np.subtract(input, target, out=part)
+                if largest != 1:
+                    slope /= largest
+                slope /= root * count
+                if order == CURVATURE:
+                    part[...] = (1 / count - slope * slope) / root / largest
             results.append(output[()])
         return tuple(results)
+
+    def _plain_root(self, arrays, count):
+        squares = 0.0
+        for (input, target), _ in self.walk(arrays, []):
+            error = input - target
+            squares += dot(error, error)
+        return float(np.sqrt(squares / count))
 
     def _scaled_root(self, arrays, count):
         """The largest error, and the RMSE of the errors measured in it."""

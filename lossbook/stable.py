@@ -67,11 +67,15 @@ def shifted_exp(x, axis=0):
     """
     top = x.max(axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)    # no shift by infinity
-    powers = np.exp(x - top)
-    total = powers.sum(axis=axis, keepdims=True)
-    small = (powers * (powers < 1)).sum(axis=axis, keepdims=True)
-    ones = np.rint(total - small)    # there may be several maxima
-    return top, np.where(np.isfinite(total), small + (ones - 1), total), powers
+    powers = x - top
+    np.exp(powers, out=powers)
+    others = powers.sum(axis=axis, keepdims=True) - 1
+    each = others.swapaxes(0, axis)[0, ...]
+    sure = np.abs(each) < 1    # rows with one maximum, whose 1 may drown the rest
+    if sure.any():
+        rows = powers.swapaxes(0, axis)[:, sure]
+        each[sure] = (rows * (rows < 1)).sum(axis=0)
+    return top, others, powers
 
 
 def weighted_sum(weights, terms):

@@ -209,16 +209,38 @@ def test_reductions_and_entry_points_agree(case, options):
 def test_fused_is_the_same_arithmetic(case, options, dtype):
     """`fused` beside `terms`, over more than one block, on extremes and where its sums overflow."""
     rng = np.random.default_rng(5)
-    many = case.generate(rng, dtype, (300_001,))
-    extreme = case.extremes(dtype)
-    huge = np.full((2, 9), [[np.finfo(dtype).max / 4], [0]], dtype)
-    for arrays in (many, extreme, huge):
+    many = case.generate(rng, dtype, (300_001,) if case.axis is None else (60_001, 5))
+    samples = [many, case.extremes(dtype)]
+    if case.any_number:
+        samples.append(np.full((2, 9), [[np.finfo(dtype).max / 4], [0]], dtype))
+    for arrays in samples:
+        arrays = case.fit(arrays, options)
         for reduction in ("mean", "sum"):
             loss = case.loss(**options, reduction=reduction)
             value, gradient = loss.value_and_grad(*arrays)
+            plain = loss.grad(*arrays)
+            # of a difference of two probabilities, no more is certain than of each
+            lost = 0 if case.any_number else 4 * np.finfo(dtype).eps * np.abs(plain).max()
             np.testing.assert_allclose(value, loss(*arrays), rtol=10 * RTOL[dtype])
-            np.testing.assert_allclose(gradient, loss.grad(*arrays), rtol=RTOL[dtype],
-                                       atol=np.finfo(dtype).smallest_subnormal)
+            np.testing.assert_allclose(gradient, plain, rtol=RTOL[dtype],
+                                       atol=max(lost, np.finfo(dtype).smallest_subnormal))
+
+
+@each_dtype
+@pytest.mark.parametrize("name", ["BCEWithLogitsLoss", "SoftMarginLoss", "CrossEntropyLoss",
+                                  "MultiLabelSoftMarginLoss"])
+def test_fused_keeps_the_digits_of_a_sure_prediction(name, dtype):
+    """Both tails of hard labels, where nothing may cancel."""
+    x = np.array([-80, -37.43, -20, -3, -1e-8, 0, 1e-8, 3, 20, 37.43, 80], dtype)
+    x, label = np.tile(x, 2), np.repeat([0, 1], len(x))
+    arrays = {"BCEWithLogitsLoss": [(x, label)], "SoftMarginLoss": [(x, 2 * label - 1)],
+              "MultiLabelSoftMarginLoss": [(x[:, None], label[:, None])],
+              "CrossEntropyLoss": [(np.stack([-x, x], axis=1) / 2, target)
+                                   for target in (label, np.eye(2, dtype=dtype)[label])]}[name]
+    loss = getattr(lossbook, name)(reduction="sum")
+    for input, target in arrays:
+        np.testing.assert_allclose(loss.value_and_grad(input, target)[1], loss.grad(input, target),
+                                   rtol=RTOL[dtype])
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.minimiser], ids=str)
@@ -341,9 +363,11 @@ def test_across_blocks(case):
     loss = case.loss(reduction="sum")
     parts = [loss.value_and_grad(*(array[i:i + 1000] for array in arrays))
              for i in range(0, len(arrays[0]), 1000)]
+    total, gradient = loss.value_and_grad(*arrays)
     np.testing.assert_allclose(loss(*arrays), sum(value for value, _ in parts), rtol=1e-12)
+    np.testing.assert_allclose(total, sum(value for value, _ in parts), rtol=1e-12)
     gradients = zip(*(in_tuple(gradient) for _, gradient in parts))
-    for whole, pieces in zip(in_tuple(loss.grad(*arrays)), gradients):
+    for whole, pieces in zip(in_tuple(gradient), gradients):
         np.testing.assert_allclose(whole, np.concatenate(pieces), rtol=1e-13)
 
 

@@ -1,7 +1,7 @@
 """The built site, page by page: its links, and what a browser shows. `make test` builds it first.
 
 Runs where LOSSBOOK_SITE names the folder of the site. Without a browser what needs one is skipped with a
-line that says so; with CI=true that is an error.
+line that says so; with CI=true that is an error (see conftest.py).
 """
 
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lossbook.catalogue import CATALOGUE
 from tools import website
 
 FOLDER = os.environ.get("LOSSBOOK_SITE")
@@ -16,6 +17,8 @@ if not FOLDER:
     pytest.skip("no site to check: `make test` builds it and sets LOSSBOOK_SITE", allow_module_level=True)
 SITE = Path(FOLDER).resolve()
 PAGES = [page.relative_to(SITE).as_posix() for page in website.pages(SITE)]
+LOSSES = {f"{row.page}.html": name for name, row in CATALOGUE.items() if row.page}
+FIRST = "book/regression/huber_loss.html"     # what it loads, further pages share
 
 
 @pytest.fixture(scope="session")
@@ -25,12 +28,16 @@ def address():
 
 
 @pytest.fixture(scope="session")
-def browser():
-    if not website.find_browser():
-        line = "no Chromium or Chrome found, so no page was looked at (LOSSBOOK_BROWSER=/path/to/it names one)"
-        pytest.fail(line, pytrace=False) if os.environ.get("CI") == "true" else pytest.skip(line)
-    with website.launched() as browser:
-        yield browser
+def shared(browser, address):
+    """The files that a reader's browser has after the first page."""
+    return website.loaded(browser, address, FIRST)
+
+
+@pytest.fixture
+def tab(browser):
+    tab = browser.new_page()
+    yield tab
+    tab.close()
 
 
 def test_there_is_a_site():
@@ -49,8 +56,71 @@ def test_links(name):
 
 
 @pytest.mark.parametrize("name", [name for name in PAGES if name != "index.html"])
-def test_page(name, browser, address, site_lines):
+def test_page(name, browser, address, shared, record_property):
     seen = website.look(browser, address, name)
-    site_lines.append(f"{name:50} {seen}")
+    first, further = website.weight(SITE, seen.loaded), website.weight(SITE, seen.loaded - shared)
+    record_property("page", f"{name:50} {seen}  {first // 1000:4} kB, then {further // 1000:3} kB")
+    if first > website.MOST_FIRST:
+        seen.problems.append(f"a first view weighs {first} bytes, at most {website.MOST_FIRST}")
+    if further > website.MOST_FURTHER and name != FIRST:
+        seen.problems.append(f"after another page it weighs {further} bytes, at most {website.MOST_FURTHER}")
+    if (size := (SITE / name).stat().st_size) > website.MOST_HTML:
+        seen.problems.append(f"the HTML has {size} bytes, at most {website.MOST_HTML}")
     if seen.problems:
         pytest.fail("\n".join([name, *seen.problems]), pytrace=False)
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "index.html"])
+def test_page_has_a_description(name):
+    said = website.document(SITE / name).description
+    assert 40 <= len(said) <= 170, said
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name in PAGES])
+def test_title(name):
+    """The catalogue knows it, for links and for the index."""
+    assert f"<title>{CATALOGUE[LOSSES[name]].title} &#8212;" in (SITE / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name in PAGES])
+def test_a_loss_leads_to_its_cousins_and_its_reference(name):
+    links = {website.target(SITE / name, link) for link in website.document(SITE / name).links}
+    row = CATALOGUE[LOSSES[name]]
+    cousins = {f"{CATALOGUE[cousin].page}.html" for cousin in row.cousins if CATALOGUE[cousin].page}
+    wanted = {SITE / page for page in [*cousins, "book/api.html", "book/notation.html"]}
+    assert wanted <= links
+    back = {website.target(SITE / "book/api.html", link) for link in website.document(SITE / "book/api.html").links}
+    assert SITE / name in back
+
+
+SEARCHES = {
+    "MAE": "L1 loss", "L2 loss": "Mean squared error", "HuberLoss": "Huber loss",
+    "smooth_l1_loss": "Smooth L1 loss", "log loss": "Binary cross entropy",
+    "categorical cross entropy": "Cross entropy loss", "negative log-likelihood": "NLL loss",
+}
+
+
+@pytest.mark.parametrize("words", SEARCHES)
+def test_search(words, tab, address):
+    """Names of torch and of everyday speech find the page among the first."""
+    assert SEARCHES[words] in website.search(tab, address, words)[:4]
+
+
+def test_every_name_is_in_the_index():
+    index = (SITE / "genindex.html").read_text(encoding="utf-8")
+    for page, name in LOSSES.items():
+        if page in PAGES:
+            for alias in [*CATALOGUE[name].aliases, name]:
+                assert alias in index, alias
+
+
+def test_a_missing_page_shows_the_way_back(browser):
+    """At any depth: the page takes its style and its links from the root of the site."""
+    with website.served(SITE, missing="404.html") as base:
+        tab = browser.new_page()
+        tab.goto(base + "book/regression/no_such_loss.html")
+        assert tab.locator("article h1").inner_text().startswith("No such page")
+        assert tab.locator(".bd-sidebar-primary").evaluate("e => getComputedStyle(e).position") == "sticky"
+        tab.get_by_role("link", name="Which loss?").first.click()
+        assert tab.url == base + "book/which_loss.html"
+        tab.close()

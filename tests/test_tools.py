@@ -4,6 +4,7 @@ import types
 import zlib
 
 import pytest
+from docutils import nodes
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tools import guards, lossbook_site, make_inventories, refresh, website
@@ -282,21 +283,34 @@ def test_trim_keeps_what_pages_load(tmp_path):
     assert not (tmp_path / "output/svg").exists()
 
 
+def test_icons_that_are_used():
+    css = (r'html{--pst-icon-bell:"\uf0f3"}.fa-bars:before,.fa-navicon:before{content:"\f0c9"}'
+           r'.fa-car:before{content:"\f1b9"}').replace(r"\uf0f3", "\uf0f3")
+    assert lossbook_site.used_icons(css, ['<i class="fas fa-navicon">']) == {0xF0F3, 0xF0C9, 0xF107}
+
+
+def test_a_description_is_the_first_sentences_of_a_page():
+    def described(text):
+        return lossbook_site.first_sentences(nodes.document(None, None, "", nodes.section("", nodes.paragraph("", text))))
+
+    assert described("One.\nTwo.") == "One. Two."
+    assert described("A" * 100 + ". " + "B" * 100) == "A" * 100 + "."
+    assert described("word " * 50) == "word " * 32 + "…"
+
+
+def test_docstrings_end_with_the_page_and_have_no_bare_arguments():
+    lines = ["The loss.", "", "p : float", "eps : float", "    Added.", "swap : bool"]
+    lossbook_site.docstrings(None, "class", "lossbook.HuberLoss", None, None, lines)
+    assert lines[2:8] == ["p : float", "    ..", "eps : float", "    Added.", "swap : bool", ""]
+    assert lines[-2] == "The page: :doc:`/book/regression/huber_loss`."
+
+
 @pytest.mark.parametrize("project", make_inventories.NAMES)
 def test_the_inventories_are_the_ones_that_the_tool_writes(project):
     stored = (make_inventories.FOLDER / f"{project}.inv").read_bytes()
     head, body = stored.split(b"zlib.\n")
     made = make_inventories.inventory(project).split(b"zlib.\n")
     assert (head, zlib.decompress(body)) == (made[0], zlib.decompress(made[1]))
-
-
-@pytest.fixture(scope="module")
-def tab():
-    """A browser's empty page, to show the checks of the site a page that breaks their rules."""
-    if not website.find_browser():
-        pytest.skip("no Chromium or Chrome found")
-    with website.launched() as browser:
-        yield browser
 
 
 @pytest.mark.parametrize("body, message", [
@@ -312,13 +326,18 @@ def tab():
     ("<div style='width:500px'>wide</div>", "px wide in 390"),
     ("<div style='overflow:auto'><table style='width:600px'><td>a</td></table></div>", "table"),
     ("<div style='overflow:auto'><mjx-container><mjx-math style='display:block;width:600px'>a</mjx-math></mjx-container></div>", "formula 2"),
-    (f"<pre style='overflow:auto'>{'a' * 400}</pre>", "code scrolls sideways"),
+    (f"<pre tabindex=0 style='overflow:auto'>{'a' * 400}</pre>", "code scrolls sideways"),
+    ("<style>a:focus { outline: none }</style><p><a href='a.html'>there</a></p>", "focus not seen: a"),
+    ("<div style='cursor:pointer'>press</div>", "for the mouse only: div"),
+    ("<p><a href='a.html' style='color:#888;background:#999'>there</a></p>", "in light: color-contrast"),
+    ("<style>[data-theme=dark] p { color: #111; background: #222 }</style><p>dark</p>", "in dark: color-contrast"),
+    ("<input>", "label"),
 ])
-def test_a_bad_site_is_seen(tab, tmp_path, body, message):
-    (tmp_path / "a.html").write_text(f"<!doctype html><link rel=icon href='data:,'><article style='padding:0;max-width:700px'>{body}</article>")
+def test_a_bad_site_is_seen(browser, tmp_path, body, message):
+    (tmp_path / "a.html").write_text(f"<!doctype html><html lang=en><title>A</title><link rel=icon href='data:,'><article style='padding:0;max-width:700px'>{body}</article>")
     (tmp_path / "a.gif").write_bytes(bytes.fromhex("47494638396101000100800000000000ffffff2c00000000010001000002024401003b"))
     with website.served(tmp_path) as base:
-        seen = website.look(tab, base, "a.html")
+        seen = website.look(browser, base, "a.html")
     if message is None:
         assert seen.problems == []
     else:

@@ -38,7 +38,12 @@ WORDS = 1800
 LINE = 75
 DIGITS = 10
 ALT = 40
-FRONT = ("intro",)      # pages that need no closing sections
+FRONT = ("intro", "api")    # pages that need no closing sections
+
+
+def tells_a_loss(page: str) -> bool:
+    """A page about one loss is book/<part>/<something>_loss; book/practice/ puts losses to use."""
+    return page.endswith("_loss") and page.count("/") > 1 and not page.startswith("book/practice/")
 
 
 @dataclass
@@ -59,8 +64,7 @@ class Page:
 
     @property
     def is_loss(self) -> bool:
-        """A page about one loss: book/<part>/<something>_loss.ipynb."""
-        return self.stem.endswith("_loss") and self.name.count("/") > 1
+        return tells_a_loss(self.name.removesuffix(".ipynb"))
 
     @cached_property
     def cells(self) -> list:
@@ -163,7 +167,10 @@ def title(page: Page) -> Problems:
 
 @guard
 def sections(page: Page) -> Problems:
-    """A page about a loss has the thirteen sections of the template; the others end as it does."""
+    """A page about a loss has the thirteen sections of the template; the others end as it does.
+
+    The back matter is tables, with sections of its own.
+    """
     found = [text for _, text in headings(page, 2)]
     if page.is_loss:
         for place, want in enumerate(LOSS_PAGE):
@@ -173,7 +180,7 @@ def sections(page: Page) -> Problems:
                 return
         if len(found) > len(LOSS_PAGE):
             yield page.whole(f"a section beyond the template: {found[len(LOSS_PAGE)]!r}")
-    elif page.stem not in FRONT:
+    elif page.stem not in FRONT and not page.name.startswith("book/back/"):
         kept = [text for text in found if text in OTHER_PAGE]
         want = [text for text in OTHER_PAGE if text != "What the sources said" or text in found]
         if kept != want:
@@ -483,7 +490,7 @@ def contents(toc: list[str], files: list[str]) -> Problems:
 
 def catalogue(rows: dict, toc: list[str], exported: Iterable[str]) -> Problems:
     """A row of the catalogue for each page about a loss and for each class, and the other way round."""
-    loss_pages = {page for page in toc if page.endswith("_loss") and page.count("/") > 1}
+    loss_pages = set(filter(tells_a_loss, toc))
     named = {row.page: name for name, row in rows.items() if row.page}
     for page in sorted(loss_pages - set(named)):
         yield f"_toc.yml has {page}, but no row of lossbook.catalogue names it as its page"

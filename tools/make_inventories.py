@@ -17,7 +17,7 @@ LOSSES = (
     "L1Loss MSELoss CrossEntropyLoss CTCLoss NLLLoss PoissonNLLLoss GaussianNLLLoss KLDivLoss BCELoss "
     "BCEWithLogitsLoss MarginRankingLoss HingeEmbeddingLoss MultiLabelMarginLoss HuberLoss SmoothL1Loss "
     "SoftMarginLoss MultiLabelSoftMarginLoss CosineEmbeddingLoss MultiMarginLoss TripletMarginLoss "
-    "TripletMarginWithDistanceLoss"
+    "TripletMarginWithDistanceLoss LinearCrossEntropyLoss"
 )
 
 # project: (role of the domain, name, address; "$" stands for the name)

@@ -4,6 +4,7 @@ Nothing here needs a network: the site is served on 127.0.0.1 and every other re
 """
 
 import functools
+import gzip
 import http.server
 import os
 import re
@@ -16,12 +17,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin
 
-PHONE, DESK = 390, 1200
+DESK = 1200
+WIDTHS = 390, 768, 1440             # phone, tablet, desk
+MOST_HTML = 300_000                 # bytes of a page as it lies on the disk
+MOST_FIRST = 1_000_000              # bytes of a first view as they travel, compressed
+MOST_FURTHER = 150_000              # and of a further page, when the browser has what pages share
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-default-apps", "--hide-scrollbars",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 
 
@@ -34,7 +40,7 @@ class Document(HTMLParser):
         super().__init__()
         self.anchors: set[str] = set()
         self.links: list[str] = []
-        self.refresh = ""
+        self.refresh = self.description = ""
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -44,6 +50,8 @@ class Document(HTMLParser):
         if tag == "meta" and given.get("http-equiv", "").lower() == "refresh":
             self.refresh = re.sub(r"(?i)^.*?url=", "", given.get("content", ""))
             self.links.append(self.refresh)
+        if tag == "meta" and given.get("name") == "description":
+            self.description = given["content"]
 
 
 @functools.cache
@@ -56,6 +64,12 @@ def pages(site: Path) -> list[Path]:
     return sorted(p for p in site.rglob("*.html") if not any(part.startswith("_") for part in p.relative_to(site).parts))
 
 
+def target(page: Path, link: str) -> Path:
+    """The file that a relative link of a page leads to."""
+    address = unquote(re.split("[?#]", link)[0])
+    return Path(os.path.normpath(page.parent / address)) if address else page
+
+
 def broken_links(page: Path, site: Path) -> list[str]:
     """The links of a page to files or anchors of the site that are not there."""
     broken = []
@@ -63,12 +77,10 @@ def broken_links(page: Path, site: Path) -> list[str]:
         if re.match(r"(?i)[a-z][a-z0-9+.-]*:|//", link):
             continue
         address, anchor = urldefrag(link)
-        target = page
-        if address:
-            target = Path(os.path.normpath(page.parent / unquote(address.partition("?")[0])))
-        if not target.is_file() or not target.is_relative_to(site):
+        file = target(page, address)
+        if not file.is_file() or not file.is_relative_to(site):
             broken.append(f"{link}: no such file")
-        elif anchor and target.suffix == ".html" and unquote(anchor) not in document(target).anchors:
+        elif anchor and file.suffix == ".html" and unquote(anchor) not in document(file).anchors:
             broken.append(f"{link}: no such anchor")
     return broken
 
@@ -83,10 +95,16 @@ def find_browser() -> str | None:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address under which `folder` is served while the block runs."""
+def served(folder: Path, missing: str | None = None) -> Iterator[str]:
+    """The address under which `folder` is served while the block runs.
+
+    missing : the page to serve, with status 404, in place of one that is not there, as web servers do
+    """
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
+        if missing:
+            error_message_format = (folder / missing).read_text(encoding="utf-8").replace("%", "%%")
+
         def log_message(self, *_):
             pass
 
@@ -110,15 +128,17 @@ def launched() -> Iterator[object]:
 
 @dataclass
 class Seen:
-    """What a page showed: what is wrong with it, and a line of what was counted."""
+    """What a page showed: what is wrong with it, what it loaded, and a line of what was counted."""
 
     problems: list[str] = field(default_factory=list)
+    loaded: set[str] = field(default_factory=set)       # files of the site
     formulas: int = 0
     images: int = 0
+    controls: int = 0
 
     def __str__(self) -> str:
         verdict = f"{len(self.problems)} problems" if self.problems else "ok"
-        return f"{self.formulas:4} formulas {self.images:3} images  {verdict}"
+        return f"{self.formulas:4} formulas {self.images:3} images {self.controls:4} controls  {verdict}"
 
 
 def open_page(tab, address: str) -> None:
@@ -190,26 +210,140 @@ CODE = r"""() => [...document.querySelectorAll('article pre')].filter(p => p.scr
   .map(p => 'code scrolls sideways: ' + p.textContent.trim().split('\n').reduce((a, b) => b.length > a.length ? b : a).slice(0, 80))"""
 
 
+# What a hand on the keyboard cannot reach, or reaches without seeing where it is. Controls of one kind show
+# their focus alike, so one of each kind gets it.
+KEYBOARD = r"""() => {
+  const what = e => e.tagName.toLowerCase() + (e.id ? '#' + e.id : '') + ' "' + (e.textContent || e.ariaLabel || e.title || '').trim().replace(/\s+/g, ' ').slice(0, 40) + '"';
+  const look = e => { const s = getComputedStyle(e); return [s.outlineStyle, s.outlineWidth, s.boxShadow, s.borderColor, s.backgroundColor].join(); };
+  const all = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex], [role=button], [onclick]')]
+    .filter(e => e.checkVisibility({visibilityProperty: true}) && !e.disabled && !e.closest('mjx-container') && e.getBoundingClientRect().width);
+  const problems = [], kinds = new Set();
+  for (const e of all) {
+    if (e.tabIndex < 0 && e.matches('a, button, input, select, textarea, summary')) problems.push('not reached by keyboard: ' + what(e));
+    const kind = e.tagName + e.type + e.className;
+    if (kinds.has(kind)) continue;
+    kinds.add(kind);
+    const before = look(e);
+    e.focus({preventScroll: true, focusVisible: true});
+    if (document.activeElement !== e) problems.push('not reached by keyboard: ' + what(e));
+    else if (look(e) === before) problems.push('focus not seen: ' + what(e));
+    e.blur();
+  }
+  for (const e of document.querySelectorAll('body *'))
+    if (getComputedStyle(e).cursor === 'pointer' && getComputedStyle(e.parentElement).cursor !== 'pointer' && e.checkVisibility()
+        && e.tabIndex < 0 && !e.closest('a[href], button, input, select, summary, label, mjx-container') && !e.querySelector('button'))
+      problems.push('for the mouse only: ' + what(e));
+  return {problems, controls: all.length};
+}"""
+
+LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+# What axe-core finds. It takes seconds for a page as it is. So first the formulas go, which MathJax makes
+# accessible, and of the code what only repeats; and contrast, the slow rule, is looked at once for each
+# way in which text is drawn. This is the last that is done with a page.
+AXE = r"""async (levels) => {
+  const run = async (where, options) =>
+    (await axe.run(where, {...options, resultTypes: ['violations'], preload: false})).violations.flatMap(v =>
+      v.nodes.map(n => `${v.id}: ${n.html.slice(0, 80)} (${n.any.concat(n.all, n.none).map(c => c.message).join(' ').slice(0, 120)})`));
+  const ground = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor; if (!/, 0\)$/.test(c)) return c; } };
+  const drawn = e => { const s = getComputedStyle(e); return [s.color, ground(e), s.fontSize, s.fontWeight].join(); };
+  document.querySelectorAll('mjx-container').forEach(e => e.remove());
+  const root = document.documentElement, seen = new Set();
+  for (const span of document.querySelectorAll('pre span[class]'))
+    if (seen.has(span.className)) span.remove(); else seen.add(span.className);
+  const found = await run(document, {runOnly: levels, rules: {'color-contrast': {enabled: false}}});
+  for (const theme of ['light', 'dark']) {
+    root.dataset.theme = theme;
+    const kinds = new Map();
+    for (const e of document.body.querySelectorAll('*'))
+      if ([...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) && e.checkVisibility({visibilityProperty: true}) && e.getBoundingClientRect().width > 1)
+        kinds.set(drawn(e), e);
+    if (kinds.size) found.push(...(await run({include: [...kinds.values()]}, {runOnly: ['color-contrast']})).map(p => `in ${theme}: ${p}`));
+  }
+  root.dataset.theme = 'light';
+  return found;
+}"""
+
+
+@functools.cache
+def axe() -> str:
+    """The source of axe-core, which a package brings."""
+    import axe_playwright_python
+
+    return (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+def accessible(tab) -> list[str]:
+    """What axe-core finds of level A and AA, in light and in dark. Only colours differ between them."""
+    tab.evaluate(axe())
+    return tab.evaluate(AXE, LEVELS)
+
+
+@functools.cache
+def compressed(file: Path) -> int:
+    """How many bytes of a file travel."""
+    data = file.read_bytes()
+    return len(data) if file.suffix.startswith(".woff") else len(gzip.compress(data))
+
+
+def weight(site: Path, loaded: set[str]) -> int:
+    return sum(compressed(site / name) for name in loaded if (site / name).is_file())
+
+
+def loaded(browser, base: str, name: str) -> set[str]:
+    """The files of the site that a page loads."""
+    tab, files = browser.new_page(), set()
+    tab.on("request", lambda request: files.add(unquote(request.url.removeprefix(base).partition("?")[0])))
+    open_page(tab, base + name)
+    tab.close()
+    return files
+
+
+@functools.cache
+def reader(browser):
+    """Where pages are looked at: what they share is loaded and compiled once."""
+    return browser.new_context(color_scheme="light", reduced_motion="reduce")
+
+
 def look(browser, base: str, name: str) -> Seen:
     """Open a page of the site and return what a reader would meet there."""
-    seen, outside = Seen(), []
-    context = browser.new_context(viewport={"width": DESK, "height": 900})
+    seen, outside = Seen(), set()
+
+    def requested(request):
+        if request.url.startswith(base):
+            seen.loaded.add(unquote(request.url.removeprefix(base).partition("?")[0]))
+        elif not request.url.startswith(("data:", "blob:")):
+            outside.add(request.url)
+
+    tab = reader(browser).new_page()
     try:
-        context.route(lambda url: not url.startswith((base, "data:", "blob:")),
-                      lambda route: (outside.append(route.request.url), route.abort()))
-        tab = context.new_page()
+        tab.set_viewport_size({"width": DESK, "height": 900})
         said = seen.problems.append
-        tab.on("console", lambda m: m.type == "error" and said(f"console: {m.text[:120]}"))
+        tab.on("console", lambda m: m.type == "error" and m.location["url"] not in outside and said(f"console: {m.text[:120]}"))
         tab.on("pageerror", lambda e: said(f"script error: {str(e)[:120]}"))
+        tab.on("request", requested)
         tab.on("response", lambda r: r.status >= 400 and said(f"{r.status} for {r.url.removeprefix(base)}"))
         open_page(tab, urljoin(base, name))
-        content = tab.evaluate(CONTENT)
-        seen.formulas, seen.images = content["formulas"], content["images"]
-        seen.problems += content["problems"] + [f"{p} (at {DESK} px)" for p in tab.evaluate(CODE) + tab.evaluate(WIDTH)]
-        tab.set_viewport_size({"width": PHONE, "height": 844})
-        tab.wait_for_timeout(100)
-        seen.problems += [f"{p} (at {PHONE} px)" for p in tab.evaluate(WIDTH)]
+        content, keys = tab.evaluate(CONTENT), tab.evaluate(KEYBOARD)
+        seen.formulas, seen.images, seen.controls = content["formulas"], content["images"], keys["controls"]
+        seen.problems += [*content["problems"], *keys["problems"]]
+        seen.problems += [f"{p} (at {DESK} px)" for p in tab.evaluate(CODE)]
+        for width in WIDTHS:
+            tab.set_viewport_size({"width": width, "height": 900})
+            tab.wait_for_timeout(50)
+            seen.problems += [f"{p} (at {width} px)" for p in tab.evaluate(WIDTH)]
+        seen.problems += accessible(tab)
     finally:
-        context.close()
+        tab.close()
     seen.problems += [f"asks another site: {url}" for url in outside]
     return seen
+
+
+def search(tab, base: str, words: str) -> list[str]:
+    """The titles that the site's search finds for some words, best first."""
+    tab.goto(f"{base}search.html")
+    tab.locator("main input[type=search]").fill(words)
+    tab.keyboard.press("Enter")
+    tab.wait_for_function("() => document.querySelector('#search-results .search-summary')?.textContent.match(/\\d/)")
+    tab.wait_for_timeout(100)
+    return tab.locator("#search-results ul.search > li > a").all_inner_texts()

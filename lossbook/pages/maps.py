@@ -35,15 +35,22 @@ def _losses(kind):
 
 
 def loss_table():
-    """The map as a table, a row for each loss: what it takes and what it leads to."""
-    head = "".join(f"<th scope='col'>{title}</th>"
-                   for title in ("Loss", "One target is", "The last layer gives", "Best constant"))
-    rows = "".join(
-        f"<tr><th scope='row'>{_link(name, row)}</th>\n<td>{', or '.join(row.kinds)}</td>\n"
-        f"<td>{row.output}</td>\n<td>{html.escape(row.minimiser)}</td></tr>\n"
-        for name, row in CATALOGUE.items())
-    return HTML(f"<table class='lb-losses-table'>\n<thead><tr>{head}</tr></thead>\n"
+    """The map as a table, a row for each loss: what it takes and what it aims at."""
+    rows = "".join(_row(_link(name, row), {
+        "One target is": ", or ".join(row.kinds),
+        "The last layer gives": row.output,
+        "Best constant": html.escape(row.minimiser),
+    }) for name, row in CATALOGUE.items())
+    titles = "Loss", "One target is", "The last layer gives", "Best constant"
+    head = "".join(f"<th scope='col'>{title}</th>" for title in titles)
+    return HTML(f"<table class='lb-table'>\n<thead><tr>{head}</tr></thead>\n"
                 f"<tbody>\n{rows}</tbody></table>")
+
+
+def _row(name, cells):
+    """A row; a phone shows its cells one below the other, each with its title."""
+    data = "".join(f"<td data-title='{title}'>{text}</td>\n" for title, text in cells.items())
+    return f"<tr><th scope='row'>{name}</th>\n{data}</tr>\n"
 
 
 def _link(name, row):

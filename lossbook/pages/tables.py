@@ -1,0 +1,70 @@
+"""Tables of the back matter, each from code or from what was measured, each row with its page."""
+
+import html
+import json
+import os
+from pathlib import Path
+
+from IPython.display import HTML
+
+from lossbook.catalogue import CATALOGUE
+from lossbook.pages.cards import _equation, _html, _latex
+from lossbook.symbolic import FORMULAS
+
+ROOT = Path(__file__).resolve().parents[2]
+START = "book/back"    # where these tables stand
+
+
+def table(head, rows):
+    """A table whose cells are HTML; the first of a row is its head."""
+    top = "".join(f"<th scope='col'>{title}</th>" for title in head)
+    body = "".join(
+        f"<tr><th scope='row'>{first}</th>\n"
+        + "".join(f"<td data-title='{title}'>{cell}</td>\n" for title, cell in zip(head[1:], rest))
+        + "</tr>\n" for first, *rest in rows)
+    return HTML(f"<table class='lb-table'>\n<thead><tr>{top}</tr></thead>\n"
+                f"<tbody>\n{body}</tbody></table>")
+
+
+def page_link(page, text=None):
+    """A link to a page of the book; the site turns that to a notebook into one to its page."""
+    text = html.escape(text or page.rsplit("/", 1)[-1].replace("_", " "))
+    return f"<a href='{os.path.relpath(page, START)}.ipynb'>{text}</a>"
+
+
+def loss_link(name):
+    """The name of a loss, linked to its page where there is one."""
+    page = CATALOGUE[name].page
+    return page_link(page, name) if page else name
+
+
+def gradients():
+    """The gradient of each loss, as SymPy has proved it."""
+    rows = []
+    for name in CATALOGUE:
+        formula = FORMULAS[name]
+        _, slopes, words = formula.in_words or (formula.value, formula.textbook, {})
+        equations = [_equation(rf"\partial \ell / \partial {_latex(symbol)}", slope)
+                     for symbol, slope in zip(formula.wrt, slopes)]
+        equations += [_equation(_latex(symbol), part) for symbol, part in words.items()]
+        rows.append((loss_link(name), _html("\n".join(equations))))
+    return table(("Loss", "Gradient"), rows)
+
+
+def denominators():
+    """What the mean of each loss divides by."""
+    return table(("Loss", "Mean divides by", "Best constant"),
+                 [(loss_link(name), _html(row.denominator), _html(row.minimiser))
+                  for name, row in CATALOGUE.items()])
+
+
+def measured(name):
+    """What `make bench` has measured and the project keeps: the machine, and the rows."""
+    return json.loads((ROOT / f"benchmarks/{name}.json").read_text())
+
+
+def short(number):
+    """A number of a table in at most three digits."""
+    if number == 0:
+        return "0"
+    return f"{number:.2g}" if number < 100 else f"{number:.0f}" if number < 10**5 else f"{number:.0e}"

@@ -1,0 +1,116 @@
+"""The ledgers of the back matter: `book/data/errata.csv`, `typos.csv` and `glossary.csv`, row by row.
+
+What their pages print is compared by nbval; here the files are complete, and what they name is there.
+"""
+
+import csv
+import re
+from collections import Counter
+
+import pytest
+from test_notation import PAGE as NOTATION
+from test_notation import SYMBOLS, markdown
+
+from lossbook.catalogue import CATALOGUE
+from tools.guards import read_toc
+from tools.notebooks import ROOT, read
+
+LABELS = [f"A{n}" for n in range(1, 24)] + [f"B{n}" for n in range(1, 39)]
+SHARED = ROOT.parent / "shared"     # beside the project, on the machine where it was written
+
+
+def rows(name):
+    with (ROOT / f"book/data/{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+ERRATA, TYPOS, TERMS = rows("errata"), rows("typos"), rows("glossary")
+LOSSES = {row.title for row in CATALOGUE.values()}
+
+
+def by(column):
+    return lambda row: row[column]
+
+
+def places(lines):
+    """000:3-5, 001:7 as [("000", "3-5"), ("001", "7")]."""
+    assert re.fullmatch(r"\d{3}:\d+(-\d+)?(, \d{3}:\d+(-\d+)?)*", lines), lines
+    return [tuple(place.split(":")) for place in lines.split(", ")]
+
+
+def shared(name):
+    if not (SHARED / name).exists():
+        pytest.skip(f"{name} is not here")
+    return SHARED / name
+
+
+# ---------------------------------------------------------------------------------------- errata
+
+def test_the_errata_are_complete():
+    assert [row["label"] for row in ERRATA] == LABELS
+
+
+@pytest.mark.parametrize("row", ERRATA, ids=by("label"))
+def test_one_executed_cell_shows_it(row):
+    assert row["page"] in read_toc()
+    cells = [cell for cell in read(ROOT / f"{row['page']}.ipynb").cells if row["quote"] in cell.source]
+    assert len(row["quote"]) >= 12
+    assert [cell.cell_type for cell in cells] == ["code"]
+    assert cells[0].outputs
+
+
+@pytest.mark.parametrize("row", ERRATA, ids=by("label"))
+def test_it_says_what_and_what_is_true(row):
+    assert places(row["lines"])
+    for text in row["says"], row["true"]:
+        assert len(text) >= 10 and text.endswith(".")
+
+
+def test_the_lines_are_those_of_the_check():
+    """Of each `#### A1 [WRONG] 000:119-123, 001:223-227 (CTC)` in the check of the sources."""
+    check = shared("source-check.md").read_text(encoding="utf-8")
+    heads = dict(re.findall(r"(?m)^#### ([AB]\d+) \[.*?\] (.+)$", check))
+    assert list(heads) == LABELS
+    for row in ERRATA:
+        for source, lines in re.findall(r"(\d{3}):([\d,-]+)", heads[row["label"]]):
+            wanted = {(source, line) for line in lines.strip(",").split(",")}
+            assert wanted <= set(places(row["lines"])), row["label"]
+
+
+def test_the_typing_slips_stand_in_the_sources():
+    folder = shared("sources")
+    for row in TYPOS:
+        assert row["says"] != row["right"]
+        for source, line in places(row["lines"]):
+            text = next(folder.glob(f"{source}_*")).read_text(encoding="utf-8").splitlines()
+            assert row["says"] in text[int(line) - 1], row
+
+
+# -------------------------------------------------------------------------------------- glossary
+
+def test_each_term_is_listed_once_in_three_languages():
+    assert not [term for term, n in Counter(row["term"].lower() for row in TERMS).items() if n > 1]
+    for row in TERMS:
+        assert row["term"] and re.search(r"[가-힣]", row["korean"]), row
+        assert re.search(r"[一-鿿]", row["chinese"]) or row["chinese"] == row["term"], row
+
+
+def test_each_loss_is_a_term():
+    """Its page is the catalogue's, and not said again."""
+    assert {row["term"] for row in TERMS if not row["page"]} == LOSSES
+
+
+def test_each_symbol_and_name_of_the_notation_is_a_term():
+    symbols = {symbol for row in TERMS for symbol in row["symbol"].split("; ")} - {""}
+    assert symbols == set(SYMBOLS)
+    table = markdown(NOTATION).split("| In this book |")[1].split("\n\n")[0]
+    names = re.findall(r"(?m)^\| ([a-zA-Z][^|]*) \|", table)
+    assert len(names) > 5
+    assert {name.lower() for name in names} <= {row["term"].lower() for row in TERMS}
+
+
+@pytest.mark.parametrize("row", [row for row in TERMS if row["page"]], ids=by("term"))
+def test_a_term_stands_on_its_page(row):
+    assert row["page"] in read_toc()
+    text = " ".join(markdown(ROOT / f"{row['page']}.ipynb").lower().replace("-", " ").split())
+    assert re.search(rf"\b{re.escape(row['term'].lower().replace('-', ' '))}", text)

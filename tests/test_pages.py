@@ -1,0 +1,70 @@
+"""What pages print from the catalogue and from the formulas: cards, the map, and the catalogue itself."""
+
+import html
+import re
+from pathlib import Path
+
+import pytest
+
+import lossbook
+from lossbook.catalogue import CATALOGUE, KINDS
+from lossbook.pages import card, cards, loss_map, loss_table
+from lossbook.symbolic import FORMULAS
+
+ROOT = Path(__file__).resolve().parents[1]
+ALL_KINDS = [kind for kinds in KINDS.values() for kind in kinds]
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_card_names_everything(name):
+    text = card(name).data
+    labels = re.findall(r"<th scope='row'>([^<]*)</th>", text)
+    assert labels[0] == "Used for" and labels[-1] == "Witnesses"
+    assert {"Loss", "Gradient", "Input", "Target", "Loss lies in", "Mean divides by", "Best constant",
+            "Shape", "Origin"} <= set(labels)
+    assert f"<code>lossbook.{name}</code>" in text
+    assert text.count(r"\frac{\partial \ell}") >= len(FORMULAS[name].predictions)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_long_formula_has_lines_that_fit_a_phone(name):
+    for formula in re.findall(r"\\begin\{aligned\}(.*?)\\end\{aligned\}", html.unescape(card(name).data)):
+        assert max(map(cards._width, formula.split(r"\\ &\quad"))) <= cards.ROOM
+
+
+def test_a_sum_begins_with_what_is_added():
+    assert r"= \sigma\left(x\right) - y\)" in card("BCEWithLogitsLoss").data
+
+
+def test_of_a_gradient_with_two_sums_each_has_its_line():
+    text = card("MultiLabelMarginLoss").data
+    assert r"\frac{1}{C} \Bigl(" in text and text.count(r"\begin{aligned}") == 1
+
+
+@pytest.mark.parametrize("name, row", CATALOGUE.items())
+def test_a_row_speaks_of_others_that_exist(name, row):
+    assert row.cousins and set(row.cousins) <= set(CATALOGUE) - {name}
+    assert row.kinds and set(row.kinds) <= set(ALL_KINDS)
+    assert len({alias.lower() for alias in [row.title, *row.aliases]}) == 1 + len(row.aliases)
+
+
+def test_cousins_lead_everywhere():
+    """From any loss, along see-also links, one comes to most of the others; none is an orphan."""
+    named = {cousin for row in CATALOGUE.values() for cousin in row.cousins}
+    assert named == set(CATALOGUE)
+
+
+def test_the_map_and_the_table_have_every_loss():
+    for drawn in (loss_map().data, loss_table().data):
+        for name, row in CATALOGUE.items():
+            assert f">{name.removesuffix('Loss')}<" in drawn
+            if row.page:
+                assert f"href='{row.page.removeprefix('book/')}.ipynb'" in drawn
+    for kind in ALL_KINDS:
+        assert f">{kind}<" in loss_map().data
+
+
+def test_the_reference_has_every_public_name():
+    text = (ROOT / "book/api.ipynb").read_text(encoding="utf-8")
+    for name in lossbook.__all__:
+        assert re.search(rf":: {name}\b", text), name
