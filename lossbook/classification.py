@@ -108,14 +108,12 @@ def binary_into(input, target, scale, gradient):
     With s = 1 for logits above 0 and else 0, and t = exp(-|x|), the loss is (s - y) x + log(1 + t)
     and its gradient (s - y) - (2 s - 1) t / (1 + t), which cancels no more than that of `terms`.
     """
-    tail = np.abs(input)
-    np.exp(np.negative(tail, out=tail), out=tail)
+    tail = np.exp(-np.abs(input))
     side = (input >= 0).astype(input.dtype)
     np.subtract(side, target, out=gradient)
-    cost = gradient * input
-    tail_log = np.log1p(tail)
-    cost += tail_log
-    tail /= np.add(tail, 1, out=tail_log)
+    cost = np.log1p(tail)
+    cost += gradient * input
+    tail /= 1 + tail
     side *= 2
     side -= 1
     tail *= side
