@@ -15,7 +15,7 @@ export IPYTHONDIR              := $(CURDIR)/$(VENV)/ipython
 export MPLCONFIGDIR            := $(CURDIR)/$(VENV)/matplotlib
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help book test test-package test-notebooks test-site faults lab refresh bench clean
+.PHONY: help book test test-package test-notebooks test-site look faults lab refresh bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -52,23 +52,28 @@ book: $(READY)
 	@$(VENV)/bin/jupyter-book build . -q -W --keep-going -n >/dev/null
 	@echo 'The first page: $(CURDIR)/$(SITE)/index.html'
 
-# Three phases, one after the other; the first that fails ends the run.
+# Three phases, one after the other; the first that fails ends the run. The site is built beside the second,
+# whose kernels leave a processor idle now and then.
 test: $(READY)
 	@$(MAKE) --no-print-directory test-package
-	@$(MAKE) --no-print-directory test-notebooks
-	@$(MAKE) --no-print-directory test-site
+	@$(MAKE) --no-print-directory -j 2 test-notebooks book
+	@$(MAKE) --no-print-directory look
 
 test-package: $(READY)
 	@echo; echo '== 1/3  the package, the tools and the guards'
-	@$(PY) -m pytest -q --doctest-modules lossbook tests tools --ignore=tests/test_site.py -n 2 $(ARGS)
+	@$(PY) -m pytest -q --doctest-modules lossbook tests tools --ignore=tests/test_site.py \
+	  -n 2 --dist worksteal $(ARGS)
 
 test-notebooks: $(READY)
 	@echo; echo '== 2/3  every notebook, run again and compared output by output'
 	@$(PY) -m pytest -q $(or $(NB),book) --nbval --nbval-current-env --nbval-cell-timeout=120 \
 	  --nbval-sanitize-with=tests/nbval_sanitize.cfg -n 2 --dist loadfile $(ARGS)
 
-# With CI=true a missing browser is an error, elsewhere its checks are skipped with a line that says so.
 test-site: book
+	@$(MAKE) --no-print-directory look
+
+# With CI=true a missing browser is an error, elsewhere its checks are skipped with a line that says so.
+look: $(READY)
 	@echo; echo '== 3/3  the site, page by page in a browser'
 	@LOSSBOOK_SITE=$(SITE) $(PY) -m pytest -q tests/test_site.py -n 2 $(ARGS)
 

@@ -97,8 +97,8 @@ def alive(pids):
 
 
 def test_a_run_that_hangs_ends_with_its_limit(tmp_path):
-    limit, start = 20, time.monotonic()
-    with pytest.raises(TimeoutError, match="stuck on 2 processes: not done within 20 seconds"):
+    limit, start = 5, time.monotonic()
+    with pytest.raises(TimeoutError, match="stuck on 2 processes: not done within 5 seconds"):
         mm.on_machines(2, stuck, str(tmp_path), limit=limit)
     assert time.monotonic() - start < limit + 10
     assert not alive(started(tmp_path))
@@ -123,11 +123,10 @@ def test_no_process_outlives_a_parent_that_was_killed(tmp_path):
     finally:
         parent.kill()
         parent.wait()
-    # SIGINT on Linux; where it is not heard, and on other systems, their own clock of 125 seconds
     assert waited(lambda: not alive(started(tmp_path)))
 
 
-def waited(condition, limit=150):
+def waited(condition, limit=60):
     """Whether the condition came true in time."""
     deadline = time.monotonic() + limit
     while not condition():

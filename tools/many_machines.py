@@ -7,17 +7,20 @@ Each process is a machine: it has one thread, holds its share of the batch and t
 torch.distributed over gloo. The gradients on which they settle are compared with the gradient of one process
 that holds the whole batch. The page book/practice/mean_of_means shows the file and computes its numbers again.
 
-Nothing outlives a run. The parent kills its processes on the way out, whatever the way; each process ends
-itself soon after the time limit, should the parent be gone; they meet in a file of a temporary folder.
+Nothing outlives a run. The parent kills its processes on the way out, whatever the way; should the parent be
+gone, each process ends itself; they meet in a file of a temporary folder.
 """
 
 import argparse
 import faulthandler
 import json
+import multiprocessing
+import os
 import re
 import string
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -267,7 +270,8 @@ def both(rank: int, world: int) -> dict[str, np.ndarray]:
 
 def machine(rank: int, work: Callable, world: int, folder: str, limit: float, arguments: tuple) -> None:
     """What each process runs: `work(rank, world, *arguments)`, and store the arrays that it returns."""
-    faulthandler.dump_traceback_later(limit + 5, exit=True)     # even if the parent was killed
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    faulthandler.dump_traceback_later(limit + 5, exit=True)     # should that thread not run
     torch.set_num_threads(1)
     meeting = (Path(folder) / "meeting").as_uri()
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world, timeout=timedelta(seconds=limit))
@@ -275,6 +279,20 @@ def machine(rank: int, work: Callable, world: int, folder: str, limit: float, ar
         np.savez(Path(folder) / f"{rank}.npz", **work(rank, world, *arguments))
     finally:
         dist.destroy_process_group()
+
+
+def end_with_parent() -> None:
+    """Wait until the parent is gone, even if it was killed; then end this process."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def start_method() -> str:
+    """From a server that has imported torch once, where the system can fork; else each process imports it."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return "spawn"
+    multiprocessing.set_forkserver_preload(["sklearn.datasets", "torch._dynamo", __name__])
+    return "forkserver"
 
 
 def on_machines(world: int, work: Callable, *arguments, limit: float = LIMIT) -> list[dict[str, np.ndarray]]:
@@ -286,7 +304,7 @@ def on_machines(world: int, work: Callable, *arguments, limit: float = LIMIT) ->
     deadline = time.monotonic() + limit
     with tempfile.TemporaryDirectory() as folder:
         context = start_processes(machine, (work, world, folder, limit, arguments), nprocs=world,
-                                  join=False, daemon=True)
+                                  join=False, daemon=True, start_method=start_method())
         try:
             while not context.join(max(0, deadline - time.monotonic())):
                 if time.monotonic() >= deadline:

@@ -302,7 +302,7 @@ def loaded(browser, base: str, name: str) -> set[str]:
 @functools.cache
 def reader(browser):
     """Where pages are looked at: what they share is loaded and compiled once."""
-    return browser.new_context(color_scheme="light", reduced_motion="reduce")
+    return browser.new_context(color_scheme="light", reduced_motion="reduce").new_page()
 
 
 def look(browser, base: str, name: str) -> Seen:
@@ -315,14 +315,17 @@ def look(browser, base: str, name: str) -> Seen:
         elif not request.url.startswith(("data:", "blob:")):
             outside.add(request.url)
 
-    tab = reader(browser).new_page()
+    tab, said = reader(browser), seen.problems.append
+    heard = {
+        "console": lambda m: m.type == "error" and m.location["url"] not in outside and said(f"console: {m.text[:120]}"),
+        "pageerror": lambda e: said(f"script error: {str(e)[:120]}"),
+        "request": requested,
+        "response": lambda r: r.status >= 400 and said(f"{r.status} for {r.url.removeprefix(base)}"),
+    }
+    for event, listener in heard.items():
+        tab.on(event, listener)
     try:
         tab.set_viewport_size({"width": DESK, "height": 900})
-        said = seen.problems.append
-        tab.on("console", lambda m: m.type == "error" and m.location["url"] not in outside and said(f"console: {m.text[:120]}"))
-        tab.on("pageerror", lambda e: said(f"script error: {str(e)[:120]}"))
-        tab.on("request", requested)
-        tab.on("response", lambda r: r.status >= 400 and said(f"{r.status} for {r.url.removeprefix(base)}"))
         open_page(tab, urljoin(base, name))
         content, keys = tab.evaluate(CONTENT), tab.evaluate(KEYBOARD)
         seen.formulas, seen.images, seen.controls = content["formulas"], content["images"], keys["controls"]
@@ -334,7 +337,9 @@ def look(browser, base: str, name: str) -> Seen:
             seen.problems += [f"{p} (at {width} px)" for p in tab.evaluate(WIDTH)]
         seen.problems += accessible(tab)
     finally:
-        tab.close()
+        tab.goto("about:blank")     # what it still says belongs to this page
+        for event, listener in heard.items():
+            tab.remove_listener(event, listener)
     seen.problems += [f"asks another site: {url}" for url in outside]
     return seen
 
