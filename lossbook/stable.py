@@ -81,7 +81,8 @@ def shifted_exp(x, axis=0):
 def weighted_sum(weights, terms):
     """The sum of weights * terms along axis 0, where 0 times infinity is 0.
 
-    >>> print(weighted_sum(np.array([0.0, 2.0]), np.array([np.inf, 3.0])))
+    >>> with np.errstate(invalid="ignore"):
+    ...     print(weighted_sum(np.array([0.0, 2.0]), np.array([np.inf, 3.0])))
     6.0
     """
     total = np.asarray((weights * terms).sum(axis=0))
