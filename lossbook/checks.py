@@ -169,8 +169,11 @@ def distribution(name, array, axis):
     if not (array.min(initial=0) >= 0 and array.max(initial=1) <= 1):
         outside = array[~((array >= 0) & (array <= 1))]
         refuse(name, "probabilities between 0 and 1", outside[0])
-    sums = array.sum(axis=axis, dtype=np.float64)
-    off = sums[~(np.abs(sums - 1) <= (1e-3 if array.dtype == np.float32 else 1e-6))]
+    slack = 1e-3 if array.dtype == np.float32 else 1e-6
+    sums = array.sum(axis=axis)
+    if not (np.abs(sums - 1) <= slack).all():    # or only a long sum in float32 is
+        sums = array.sum(axis=axis, dtype=np.float64)
+    off = sums[~(np.abs(sums - 1) <= slack)]
     if off.size:
         refuse(name, f"probabilities that sum to 1 along axis {axis}", f"a sum of {off[0]:.6g}")
     return array

@@ -286,12 +286,14 @@ class _OfClasses(Rowwise):
         return [input, checks.classes("target", target, input, axis, self.ignore_index)]
 
     def denominator(self, input, target):
-        kept = target[target != self.ignore_index]
-        return kept.size if self.weight is None else float(self.weight[kept].sum())
+        kept = target != self.ignore_index
+        return np.count_nonzero(kept) if self.weight is None else float(self.weight[target[kept]].sum())
 
     def labels(self, input, target):
         """The label of each row and its weight; both are 0 where the target is left out."""
         kept = target != self.ignore_index
+        if kept.all():
+            return target, of_classes(self.weight, target, input)
         labels = np.where(kept, target, 0)
         return labels, kept.astype(input.dtype) * of_classes(self.weight, labels, input)
 
@@ -324,7 +326,8 @@ class NLLLoss(_OfClasses):
     0.3567
     """
 
-    few: ClassVar = 0    # one entry of a row is read: no copies
+    few: ClassVar = 0                   # one entry of a row is read: no copies,
+    block_bytes: ClassVar = 1 << 23     # and nothing else that should fit the cache
 
     def check(self, input, target):
         slack = 1e-3 if input.dtype == np.float32 else 1e-6
@@ -332,7 +335,7 @@ class NLLLoss(_OfClasses):
 
     def terms(self, input, target):
         labels, weight = self.labels(input, target)
-        yield -weighted_sum(weight[None], input[at(labels)][None])
+        yield -weighted_sum(np.asarray(weight)[None], input[at(labels)][None])
         slope = np.zeros_like(input)
         slope[at(labels)] = -weight
         yield slope
@@ -340,8 +343,8 @@ class NLLLoss(_OfClasses):
 
     def fused(self, input, target, scale, gradient):
         labels, weight = self.labels(input, target)
-        gradient[...] = 0
         own = at(labels)
+        gradient[...] = 0
         gradient[own] = -scale * weight
         return -float((weight * input[own]).sum())
 
@@ -432,7 +435,7 @@ class CrossEntropyLoss(_OfClasses):
         gradient -= share
         gradient -= share * others
         gradient *= scale / (1 + others)
-        cost = (share * (top - input)).sum(axis=0) + total * np.log1p(others)
+        cost = np.vecdot(share, top - input, axis=0) + total * np.log1p(others)
         return float(cost.sum())
 
     def _share(self, input, target):

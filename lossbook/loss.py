@@ -236,6 +236,7 @@ class Rowwise(Loss):
 
     axis: ClassVar[int] = 1    # where the arrays have it: 1 for classes, -1 for features
     few: ClassVar[int] = FEW    # up to which length `terms` is given copies with that axis outermost
+    block_bytes: ClassVar[int] = BLOCK_BYTES
 
     def denominator(self, *arrays):
         return prod(self.value_shape(*arrays))
@@ -250,7 +251,7 @@ class Rowwise(Loss):
         classes, *rows = operands[0].shape
         if 0 in rows:
             return
-        budget, steps = BLOCK_BYTES // (operands[0].itemsize * max(classes, 1)), []
+        budget, steps = self.block_bytes // (operands[0].itemsize * max(classes, 1)), []
         for size in reversed(rows):
             steps.insert(0, max(1, min(size, budget)))
             budget //= steps[0]
