@@ -122,7 +122,7 @@ class RMSELoss(Elementwise):
                 slope = np.subtract(input, target, out=part)
                 if largest != 1:
                     slope /= largest
-                slope /= root * count
+                slope *= 1 / (root * count)
                 if order == CURVATURE:
                     part[...] = (1 / count - slope * slope) / root / largest
             results.append(output[()])
