@@ -117,7 +117,6 @@ STEPS = t([[0.5, 0.3, 0.2], [0.2, 0.5, 0.3], [0.1, 0.6, 0.3], [0.25, 0.25, 0.5]]
 UNEQUAL = "test_losses.py::test_bad_data_are_refused"
 CORNER = "test_losses.py::test_at_the_corners_the_gradient_is_that_of_torch"
 DOCS = "about torch's documentation alone"
-OPEN = "open until lossbook has this loss"
 
 
 def ctc(target, rows=STEPS):
@@ -630,17 +629,17 @@ PITFALLS = {
     "book/sequences/ctc_loss": [
         Pitfall("70", "the gradient in log_probs is that in the logits: rows sum to 0, not to -1",
                 lambda lib: np.round(np.reshape(flat(slope(lib.CTCLoss(), *ctc([1]))), (4, 3))
-                                     .sum(axis=1), 12), [0] * 4, because=OPEN),
+                                     .sum(axis=1), 12), [0] * 4, [-1] * 4),
         Pitfall("71", "a repeat in too few steps costs inf, and sends NaN back",
                 lambda lib: value_and_slope(lib.CTCLoss(), *ctc([1, 1], STEPS[:2])),
-                [inf] + [nan] * 6, because=OPEN),
+                [inf] + [nan] * 6),
         Pitfall("71", "with zero_infinity it costs 0, and sends 0 back",
                 lambda lib: value_and_slope(lib.CTCLoss(zero_infinity=True),
-                                            *ctc([1, 1], STEPS[:2])), [0] * 7, because=OPEN),
+                                            *ctc([1, 1], STEPS[:2])), [0] * 7),
         Pitfall("72", "[1, 1, 2] needs 4 steps",
                 lambda lib: [lib.CTCLoss(reduction="sum")(*ctc([1, 1, 2], STEPS[:steps]))
                              for steps in (3, 4)],
-                [inf, -math.log(0.3 * 0.2 * 0.6 * 0.5)], because=OPEN),
+                [inf, -math.log(0.3 * 0.2 * 0.6 * 0.5)]),
         Pitfall("D6", "a length up to that of the input is documented",
                 lambda _: says(nn.CTCLoss, r"such that it must be :math:`\leq` the input length"),
                 True, because=DOCS),
@@ -648,39 +647,41 @@ PITFALLS = {
                 lambda lib: [lib.CTCLoss(reduction=reduction)(
                     torch.stack([STEPS, STEPS], 1), tensor([[1, 2], [1, 0]]), tensor([4, 4]),
                     tensor([2, 1])) for reduction in ("mean", "none")],
-                [(1.2073117 / 2 + 1.8078889) / 2, 1.2073117, 1.8078889], because=OPEN),
+                [(1.2073117 / 2 + 1.8078889) / 2, 1.2073117, 1.8078889]),
         Pitfall("74", "an empty target costs the blanks",
                 lambda lib: lib.CTCLoss()(STEPS[:, None], torch.zeros(1, 0).long(), tensor([4]),
                                           tensor([0])),
-                -math.log(0.5 * 0.2 * 0.1 * 0.25), because=OPEN),
+                -math.log(0.5 * 0.2 * 0.1 * 0.25)),
         Pitfall("75", "a target beyond the classes reads on in memory (here: a column cut off)",
                 lambda lib: [lib.CTCLoss()(*ctc([2], STEPS[:, :classes])) for classes in (2, 3)],
-                [2.5133061] * 2, because=OPEN),
+                [2.5133061] * 2, ValueError("targets: expected 0..1 without blank=0, got 2")),
         Pitfall("75", "a blank in the target is accepted",
-                lambda lib: lib.CTCLoss(reduction="sum")(*ctc([1, 0])), 2.1715568, because=OPEN),
+                lambda lib: lib.CTCLoss(reduction="sum")(*ctc([1, 0])), 2.1715568,
+                ValueError("targets: expected 0..2 without blank=0, got 0")),
         Pitfall("77", "backward heeds the gradient from above",
                 lambda _: slope(lambda *arrays: 2 * nn.CTCLoss()(*arrays), *ctc([1]))[0]
                 / slope(nn.CTCLoss(), *ctc([1]))[0], [2] * 12,
                 because="lossbook takes no gradient from above"),
         Pitfall("78", "any numbers pass for log-probabilities",
                 lambda lib: lib.CTCLoss()(*ctc([1], torch.full((4, 3), 2.0))), -8 - math.log(10),
-                because=OPEN),
+                ValueError("log_probs: expected log-probabilities, 0 or below, got 2.0")),
         Pitfall("79", "there is no float16 on the CPU",
                 lambda lib: lib.CTCLoss()(*ctc([1], STEPS.half())),
-                NotImplementedError("\"ctc_loss_cpu\" not implemented for 'Half'"), because=OPEN),
+                NotImplementedError("\"ctc_loss_cpu\" not implemented for 'Half'"),
+                TypeError("log_probs: expected real numbers")),
         Pitfall("79", "targets may be floats", lambda lib: lib.CTCLoss()(*ctc([1.0])), 1.8078889,
-                because=OPEN),
+                TypeError("targets: expected integers, got dtype float32")),
         Pitfall("79", "there is no second derivative",
                 lambda _: torch.autograd.functional.hessian(
                     lambda rows: nn.CTCLoss()(*ctc([1], rows)), STEPS),
                 RuntimeError("derivative for aten::_ctc_loss_backward is not implemented"),
-                because=OPEN),
+                because="lossbook takes no second derivative"),
     ],
     "book/sequences/linear_cross_entropy_loss": [
         Pitfall("section 5", "it is cross entropy of input @ weight.T",
                 lambda _: [F.linear_cross_entropy(LOGITS, ONE_HOT + 1, CLASSES),
                            F.cross_entropy(LOGITS @ (ONE_HOT + 1).T, CLASSES)], [2.0742726] * 2,
-                because=OPEN),
+                because="test_linear.py::test_it_is_cross_entropy_of_the_logits_however_they_are_cut"),
     ],
 }
 
