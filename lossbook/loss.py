@@ -53,9 +53,9 @@ class Loss:
         the loss's denominator. The gradient of `none` is that of the sum. The mean of nothing
         raises `ValueError`; the sum of nothing is 0.
 
-    Arrays are float32 or float64, or integers, which take the type of the others, float64 if there is
-    none; the result has the type of the input. NaN and infinity are data like any other: they flow through the formula into the result,
-    without a warning. Arrays are never modified.
+    Arrays are float32 or float64, or integers, which take the type of the others, float64 if there
+    is none; the result has the type of the input. NaN and infinity are data like any other: they
+    flow through the formula into the result, without a warning. Arrays are never modified.
     """
 
     reduction: str = "mean"

@@ -351,7 +351,10 @@ def _torch_twin(name, options, dtype):
     """The loss of torch with the same name and the same options; weights get the input's type."""
     if name in COMPOSED:
         return COMPOSED[name](**options)
-    twin = getattr(torch.nn, name)
+    twin = getattr(torch.nn, name, None)
+    if twin is None:
+        raise LookupError(f"{name} is no class of torch.nn: expected its torch form in "
+                          f"lossbook.witness.COMPOSED, which has {', '.join(COMPOSED)}")
     known = inspect.signature(twin).parameters
     settings = {option: setting for option, setting in options.items() if option in known}
     for option, setting in settings.items():

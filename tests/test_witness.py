@@ -15,7 +15,7 @@ from lossbook import (BCELoss, BCEWithLogitsLoss, GaussianNLLLoss, HingeEmbeddin
                       KLDivLoss, L1Loss, MarginRankingLoss, MSELoss, PoissonNLLLoss, RMSELoss,
                       SmoothL1Loss, SoftMarginLoss)
 from lossbook.loss import Loss, option
-from lossbook.witness import Agreement, Disagreement, agree, three_witnesses
+from lossbook.witness import COMPOSED, Agreement, Disagreement, agree, three_witnesses
 
 INPUT, TARGET = np.random.default_rng(7).normal(size=(2, 4, 3))
 RIGHT = [L1Loss(), MSELoss(), HuberLoss(), HuberLoss(delta=0.25), SmoothL1Loss(),
@@ -228,6 +228,13 @@ def test_a_loss_without_a_formula_is_refused():
 
     with pytest.raises(LookupError, match="^Own has no formula .* HuberLoss"):
         three_witnesses(Own(), [1.0])
+
+
+def test_a_loss_that_torch_lacks_needs_its_composition(monkeypatch):
+    monkeypatch.delitem(COMPOSED, "RMSELoss")
+    with pytest.raises(LookupError, match="^RMSELoss is no class of torch.nn: expected .*COMPOSED"):
+        three_witnesses(lossbook.RMSELoss(), [0.5, 3.0], [0.0, 1.0])
+
 
 
 def test_options_reach_all_witnesses():
