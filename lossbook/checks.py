@@ -179,6 +179,12 @@ def distribution(name, array, axis):
     return array
 
 
+def unused(name, value, default, where):
+    """Refuse an option that has no meaning where it is given."""
+    if value != default:
+        refuse(name, f"the default {where}", value)
+
+
 def one_or_two(name, value):
     """The integer 1 or 2."""
     if isinstance(value, (bool, np.bool_)) or value not in (1, 2):

@@ -392,8 +392,7 @@ class CrossEntropyLoss(_OfClasses):
             return super().prepare(input, target)
         input, target = checks.reals(self.arguments, (input, target))
         checks.shape("target", target, input.shape, "input")
-        if self.ignore_index != -100:
-            checks.refuse("ignore_index", "the default beside class probabilities", self.ignore_index)
+        checks.unused("ignore_index", self.ignore_index, -100, "beside class probabilities")
         axis = checks.class_axis("input", input, self.axis)
         checks.per_class(self.weight, input.shape[axis])
         return [input, checks.distribution("target", target, axis)]

@@ -104,9 +104,7 @@ class LinearCrossEntropyLoss(_OfClasses):
         else:
             checks.shape("target", target, logits.shape, "input @ linear_weight.T")
             checks.distribution("target", target, len(batch))
-            if self.ignore_index != -100:
-                checks.refuse("ignore_index", "the default beside class probabilities",
-                              self.ignore_index)
+            checks.unused("ignore_index", self.ignore_index, -100, "beside class probabilities")
         return [input, linear_weight, target, linear_bias]
 
     def value_shape(self, input, linear_weight, target, linear_bias):

@@ -1,5 +1,6 @@
 """The guards guard: a good page passes all of them, and each breach of a rule is seen and named."""
 
+import json
 import types
 import zlib
 
@@ -7,8 +8,8 @@ import pytest
 from docutils import nodes
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tools import guards, lossbook_site, make_inventories, refresh, website
-from tools.notebooks import canonical, notebooks, read
+from tools import faults, guards, lossbook_site, make_inventories, refresh, website
+from tools.notebooks import canonical, code_cells, notebooks, read
 
 LOSS, OTHER = "book/regression/trial_loss.ipynb", "book/foundations/trial.ipynb"
 
@@ -264,6 +265,17 @@ def test_refresh_stores_what_a_run_gives_and_keeps_a_failing_notebook(tmp_path, 
 
 
 # ------------------------------------------------------------------------------------ the site's pieces
+
+def test_every_fault_fits_and_every_page_has_one():
+    planted = json.loads(faults.LIST.read_text(encoding="utf-8"))
+    assert len({fault["name"] for fault in planted}) == len(planted)
+    for fault in planted:
+        file = faults.ROOT / fault["file"]
+        text = file.read_text(encoding="utf-8") if file.name != "sitecustomize.py" else ""
+        assert text.count(fault["old"]) == 1 and fault["new"] != fault["old"], fault["name"]
+    with_code = {path for path in notebooks() if any(code_cells(read(path)))}
+    assert {faults.ROOT / fault["target"] for fault in planted} >= with_code
+
 
 def test_broken_links(tmp_path):
     (tmp_path / "b.html").write_text('<p id="here">')

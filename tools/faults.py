@@ -4,22 +4,27 @@
     python -m tools.faults huber_loss core   those whose name contains one of the words
 
 Each fault is a small edit: in `file`, the text `old`, which stands there once, becomes `new`. With it in
-place, `target` (a notebook, checked output by output, or tests as pytest takes them) must fail. The edit is made in a copy
-of the working tree. Exit status 1 if a fault goes unnoticed, or no longer fits the file.
+place, `target` (a notebook, checked output by output, or tests as pytest takes them) must fail. The edit is made
+in a copy of the working tree; with the file `sitecustomize.py`, which Python imports when it starts, it changes torch.
+Exit status 1 if a fault goes unnoticed, or no longer fits the file.
 """
 
 import json
 import os
+import queue
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from tools.notebooks import ROOT, settle_environment
 
 LIST = Path(__file__).with_name("faults.json")
+WORKERS = os.cpu_count() or 1
 NBVAL = ("--nbval", "--nbval-current-env", "--nbval-cell-timeout=120",
          "--nbval-sanitize-with=tests/nbval_sanitize.cfg")
 
@@ -32,6 +37,7 @@ def copy_of_the_tree(folder: Path) -> None:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
+    (folder / "sitecustomize.py").touch()
 
 
 def run(target: str, folder: Path) -> subprocess.CompletedProcess:
@@ -65,16 +71,28 @@ def main(words: list[str]) -> int:
     settle_environment()
     faults = [fault for fault in json.loads(LIST.read_text())
               if not words or any(word in fault["name"] for word in words)]
-    missed = 0
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        copy_of_the_tree(folder)
-        for target in sorted({fault["target"] for fault in faults}):
-            if run(target, folder).returncode:
+    targets = sorted({fault["target"] for fault in faults})
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(WORKERS) as pool:
+        copies = queue.SimpleQueue()
+        for number in range(WORKERS):
+            copies.put(Path(folder) / str(number))
+            copy_of_the_tree(Path(folder) / str(number))
+
+        def in_a_copy(work, given):
+            copy = copies.get()
+            try:
+                return work(given, copy)
+            finally:
+                copies.put(copy)
+
+        for target, done in zip(targets, pool.map(partial(in_a_copy, run), targets)):
+            if done.returncode:
+                pool.shutdown(cancel_futures=True)
                 print(f"{target} is red without a fault", flush=True)
                 return 1
-        for number, fault in enumerate(faults, 1):
-            finder = found(fault, folder)
+        print(f"{len(targets)} targets are green without a fault", flush=True)
+        missed = 0
+        for number, (fault, finder) in enumerate(zip(faults, pool.map(partial(in_a_copy, found), faults)), 1):
             missed += finder is None
             print(f"[{number}/{len(faults)}] {fault['name']}: {finder or 'NOT FOUND'}", flush=True)
     print(f"{len(faults) - missed} of {len(faults)} faults found")
