@@ -325,3 +325,9 @@ CATALOGUE = {
         aliases=("connectionist temporal classification",), cousins=("CrossEntropyLoss", "NLLLoss"),
     ),
 }
+
+
+def cousins(name):
+    """The losses to compare a loss with: those that its row names, then those whose rows name it."""
+    return list(dict.fromkeys([*CATALOGUE[name].cousins,
+                               *(other for other, row in CATALOGUE.items() if name in row.cousins)]))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lossbook.catalogue import CATALOGUE
+from lossbook.catalogue import CATALOGUE, cousins
 from tools import website
 
 FOLDER = os.environ.get("LOSSBOOK_SITE")
@@ -85,9 +85,8 @@ def test_title(name):
 @pytest.mark.parametrize("name", [name for name in LOSSES if name in PAGES])
 def test_a_loss_leads_to_its_cousins_and_its_reference(name):
     links = {website.target(SITE / name, link) for link in website.document(SITE / name).links}
-    row = CATALOGUE[LOSSES[name]]
-    cousins = {f"{CATALOGUE[cousin].page}.html" for cousin in row.cousins if CATALOGUE[cousin].page}
-    wanted = {SITE / page for page in [*cousins, "book/api.html", "book/notation.html"]}
+    relatives = {f"{CATALOGUE[cousin].page}.html" for cousin in cousins(LOSSES[name]) if CATALOGUE[cousin].page}
+    wanted = {SITE / page for page in [*relatives, "book/api.html", "book/notation.html"]}
     assert wanted <= links
     back = {website.target(SITE / "book/api.html", link) for link in website.document(SITE / "book/api.html").links}
     assert SITE / name in back

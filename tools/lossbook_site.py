@@ -15,7 +15,7 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
-from lossbook.catalogue import CATALOGUE
+from lossbook.catalogue import CATALOGUE, cousins
 
 LOSSES = {row.page: name for name, row in CATALOGUE.items() if row.page}
 
@@ -63,9 +63,9 @@ class Relations(SphinxTransform):
 def relations(name):
     """See also: …. Reference: …. Symbols: …."""
     row = CATALOGUE[name]
-    cousins = [(CATALOGUE[cousin].title, CATALOGUE[cousin].page) for cousin in row.cousins]
+    relatives = [(CATALOGUE[cousin].title, CATALOGUE[cousin].page) for cousin in cousins(name)]
     groups = {
-        "See also": [reference("std", "doc", f"/{page}", title) for title, page in cousins if page],
+        "See also": [reference("std", "doc", f"/{page}", title) for title, page in relatives if page],
         "Reference": [reference("py", "class", f"lossbook.{name}", f"lossbook.{name}", nodes.literal)],
         "Symbols": [reference("std", "doc", "/book/notation", "Notation")],
     }
