@@ -1,5 +1,6 @@
-"""How long an import takes, and each notebook beside the floor of its imports alone."""
+"""How long an import takes, each notebook beside the floor of its imports alone, and `make`."""
 
+import ast
 import subprocess
 import sys
 import time
@@ -13,10 +14,11 @@ from tools.notebooks import notebooks
 
 ROOT = Path(__file__).parents[1]
 IMPORT, PAGES = 1.3, 2.5
+TARGETS = ("book", "test")
 
 
 def startup(quick=False):
-    """Two kinds of rows: an import beside NumPy's, and a notebook beside its imports."""
+    """Rows of three kinds: an import beside NumPy's, a notebook beside its imports, `make`."""
     def run(code):
         return lambda: subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
@@ -28,21 +30,28 @@ def startup(quick=False):
     rows = [{"import": "lossbook", "seconds": round(shortest["lossbook"], 3), "ratio": ratio}]
     for path in notebooks()[:3] if quick else notebooks():
         notebook = nbformat.read(path, as_version=4)
-        imports = [line for cell in notebook.cells if cell.cell_type == "code"
-                   for line in cell.source.splitlines() if line.startswith(("import ", "from "))
-                   and not line.rstrip().endswith("(")]
+        imports = [ast.unparse(statement) for cell in notebook.cells if cell.cell_type == "code"
+                   for statement in ast.parse(cell.source).body
+                   if isinstance(statement, (ast.Import, ast.ImportFrom))
+                   or "sys.path" in ast.unparse(statement)]
         floor = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell("\n".join(imports))], metadata=notebook.metadata)
         seconds = {name: executed(book, path.parent) for name, book in
                    (("notebook", notebook), ("floor", floor))}
-        rows.append({"notebook": str(path.relative_to(ROOT)),
+        rows.append({"page": str(path.relative_to(ROOT)),
                      **{name: round(value, 1) for name, value in seconds.items()}})
-        print(f"{rows[-1]['notebook']:55} {seconds['notebook']:5.1f} s, its imports alone "
+        print(f"{rows[-1]['page']:55} {seconds['notebook']:5.1f} s, its imports alone "
               f"{seconds['floor']:.1f} s", flush=True)
+    for target in () if quick else TARGETS:
+        start = time.perf_counter()
+        subprocess.run(["make", target], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        rows.append({"make": target, "seconds": round(time.perf_counter() - start)})
+        print(f"make {target}: {rows[-1]['seconds']} s", flush=True)
     return rows
 
 
 def executed(notebook, folder):
+    """The seconds that a kernel takes from its start to its end."""
     start = time.perf_counter()
     nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": folder}}).execute()
     return time.perf_counter() - start
