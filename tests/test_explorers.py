@@ -305,8 +305,8 @@ def test_its_page_has_its_section(name):
 
 
 def test_the_colours_are_those_of_the_figures():
-    style = (STATIC / "explorer.css").read_text()
-    light, dark = style.split('html[data-theme="dark"] {')
+    style = (STATIC / "lossbook.css").read_text()
+    light, dark = style.split('html[data-theme="dark"] {', 1)
     for name, colour in COLOURS.items():
         assert f"--lb-{name}: {colour};" in light
         assert f"--lb-{name}: #" in dark
