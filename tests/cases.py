@@ -652,4 +652,72 @@ OF_VECTORS = [
     ),
 ]
 
+
+# ------------------------------------------------------------------ algorithms
+# Their arrays have shapes of their own: what a shape lacks is filled in. What is special about them
+# is in test_ctc.py and test_linear.py.
+
+def sequences(rng, dtype, shape):
+    """Frames, sequences and classes; each sequence is to spell the two labels 1, 2."""
+    frames, count, classes = (*shape, 6, 3, 4)[:3]
+    log_probs = log_softmax(rng.normal(size=(frames, count, classes)), axis=-1).astype(dtype)
+    lengths = np.full(count, frames), np.full(count, 2)
+    return [log_probs, np.tile([1, 2], (count, 1)), *lengths]
+
+
+def ctc_recursion(log_probs, targets, input_lengths, target_lengths, reduction, blank=0,
+                  zero_infinity=False):
+    """The forward recursion, by autograd: what torch's own CTC returns is no partial derivative."""
+    losses, never = [], log_probs.new_full((1,), -1e30)
+    for n, labels in enumerate(targets):
+        states = torch.full((2 * len(labels) + 1,), blank)
+        states[1::2] = labels
+        skips = torch.zeros(len(states), dtype=bool)
+        skips[2:] = (states[2:] != blank) & (states[2:] != states[:-2])
+        emitted = log_probs[:input_lengths[n], n, states]
+        weight = torch.cat([emitted[0, :2], never.expand(len(states) - 2)])
+        for row in emitted[1:]:
+            by_one = torch.cat([never, weight[:-1]])
+            by_two = torch.where(skips, torch.cat([never, never, weight[:-2]]), never)
+            weight = torch.stack([weight, by_one, by_two]).logsumexp(dim=0) + row
+        losses.append(-weight[-2:].logsumexp(dim=0))
+    losses = torch.stack(losses)
+    if reduction == "mean":
+        return (losses / target_lengths).mean()
+    return losses if reduction == "none" else losses.sum()
+
+
+def features(rng, dtype, shape):
+    """Rows of features, a matrix of seven classes, labels and a bias."""
+    rows, width = (*shape, 4)[:2]
+    numbers = [rng.normal(size=size).astype(dtype) for size in ((rows, width), (7, width), 7)]
+    return [*numbers[:2], rng.integers(0, 7, rows), numbers[2]]
+
+
+def linear_cross_entropy(input, linear_weight, target, linear_bias, **options):
+    return F.linear_cross_entropy(input, linear_weight, target, linear_bias=linear_bias, **options)
+
+
+ALGORITHMS = [
+    Case(
+        loss=lossbook.CTCLoss, torch=ctc_recursion, twin=torch.nn.CTCLoss, generate=sequences,
+        options=[{}, {"blank": 3}, {"zero_infinity": True}], shapes=[(6, 3, 4), (2, 1, 5), (9, 2, 6)],
+        denominator=lambda arrays, options: arrays[3].sum(), any_number=False, slack=20,
+        bad_data=[({}, [np.zeros((2, 1, 3)) + 0.5, [[1]], [2], [1]],
+                   "log_probs: expected log-probabilities, 0 or below, got 0.5")],
+    ),
+    Case(
+        loss=lossbook.LinearCrossEntropyLoss, torch=linear_cross_entropy, twin=None, generate=features,
+        options=[{}, {"weight": np.array([0.5, 1.0, 2.0, 0.25, 0.75, 3.0, 1.5])},
+                 {"label_smoothing": 0.3}, {"ignore_index": 2}],
+        shapes=[(11, 4), (1, 3), (40, 2)], any_number=False, curvature=False, slack=10,
+        denominator=lambda arrays, options: (
+            options["weight"][arrays[2]].sum() if "weight" in options
+            else np.sum(arrays[2] != options.get("ignore_index", -100))),
+        bad_options=refused_numbers("label_smoothing", "a number from 0 to 1", -0.1, 1.5),
+        bad_data=[({}, [np.zeros((2, 4)), np.zeros((3, 4)), [0, 3], np.zeros(3)],
+                   "target: expected 0..2 or ignore_index=-100, got 3")],
+    ),
+]
+
 CASES = REGRESSION + CLASSIFICATION + LIKELIHOOD + EMBEDDING + CLASSES + OF_VECTORS

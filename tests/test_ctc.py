@@ -253,20 +253,11 @@ def test_torchs_own_samples(dtype):
         assert (value.dtype, value.shape) == (expected.dtype, expected.shape)
 
 
-def test_signature_is_that_of_torch():
-    ours = inspect.signature(CTCLoss).parameters
-    theirs = inspect.signature(torch.nn.CTCLoss).parameters
-    assert {p.kind for p in ours.values()} == {inspect.Parameter.KEYWORD_ONLY}
-    assert ({name: p.default for name, p in ours.items()}
-            == {name: p.default for name, p in theirs.items()})
-    call = tuple(inspect.signature(torch.nn.CTCLoss.forward).parameters)[1:]
-    assert CTCLoss.arguments == ARGUMENTS == call
+def test_the_other_methods_take_the_same_arguments():
+    assert CTCLoss.arguments == ARGUMENTS
     for method in (CTCLoss.grad_logits, CTCLoss.posterior, CTCLoss.best_path):
         assert tuple(inspect.signature(method).parameters)[1:] == ARGUMENTS
         assert ">>>" in method.__doc__
-    for part in (".. math::", "Called as", "float32 or float64", "The mean divides", "Raises",
-                 "Source:", ">>>", "    blank : ", "    zero_infinity : "):
-        assert part in CTCLoss.__doc__, part
 
 
 # ------------------------------------------------------------------ derivatives
@@ -588,10 +579,6 @@ TOO_HIGH = np.where(np.arange(40).reshape(5, 2, 4) == 17, 0.5, X)
      "blank: expected one of the 4 classes of log_probs, got 4"),
     ({"blank": -1}, [X, [[1], [1]], [5, 5], [1, 1]], ValueError,
      "blank: expected one of the 4 classes of log_probs, got -1"),
-    ({"blank": 0.0}, [], TypeError, "blank: expected an integer, got 0.0"),
-    ({"zero_infinity": 1}, [], TypeError, "zero_infinity: expected True or False, got 1"),
-    ({"reduction": "batchmean"}, [], ValueError,
-     "reduction: expected 'none' or 'mean' or 'sum', got 'batchmean'"),
 ])
 def test_bad_input(options, call, error, message):
     for method in ("__call__", "grad", "grad_logits", "posterior", "best_path"):

@@ -488,9 +488,6 @@ def test_signature_is_that_of_torch():
     assert theirs["ignore_index"].default is None
     call = list(inspect.signature(F.linear_cross_entropy).parameters)[:4]
     assert list(LinearCrossEntropyLoss.arguments) == call
-    for part in (".. math::", "Called as", "float32 or float64", "The mean divides", "Raises",
-                 "Source:", ">>>", *(f"    {name} : " for name in ours if name != "reduction")):
-        assert part in LinearCrossEntropyLoss.__doc__, part
 
 
 # ------------------------------------------------------------------ nothing, and bad input
@@ -566,20 +563,6 @@ ZEROS = np.zeros((2, 4)), np.zeros((3, 4)), [0, 1]
 def test_bad_input(options, call, error, message):
     with pytest.raises(error) as caught:
         LinearCrossEntropyLoss(**options).value_and_grad(*call)
-    assert str(caught.value) == message
-
-
-@pytest.mark.parametrize("options, error, message", [
-    ({"weight": [1.0, -1.0]}, ValueError, "weight: expected finite weights, 0 or above, got -1.0"),
-    ({"label_smoothing": 1.5}, ValueError,
-     "label_smoothing: expected a number from 0 to 1, got 1.5"),
-    ({"ignore_index": 0.5}, TypeError, "ignore_index: expected an integer, got 0.5"),
-    ({"ignore_index": None}, TypeError, "ignore_index: expected an integer, got None"),
-    ({"reduction": "avg"}, ValueError, "reduction: expected 'none' or 'mean' or 'sum', got 'avg'"),
-])
-def test_bad_options(options, error, message):
-    with pytest.raises(error) as caught:
-        LinearCrossEntropyLoss(**options)
     assert str(caught.value) == message
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import lossbook
-from cases import CASES
+from cases import ALGORITHMS, CASES
 from judges import in_tuple, samples, torch_results, true_results, unreduced
 from lossbook import checks
 from lossbook.catalogue import CATALOGUE
@@ -36,7 +36,9 @@ def with_options(cases):
         for case in cases for i, options in enumerate(case.options)])
 
 
+each_row = pytest.mark.parametrize("case", CASES + ALGORITHMS, ids=str)    # of any shape
 each_option = with_options(CASES)
+each_option_of_each_row = with_options(CASES + ALGORITHMS)
 each_formula = pytest.mark.parametrize("case, options", [
     pytest.param(case, options, id=f"{case}-{sorted(options)}-{i}")
     for case in CASES for i, options in enumerate(case.options) if not set(options) & set(case.left_out)])
@@ -62,14 +64,13 @@ def test_every_loss_has_a_row_a_formula_and_an_entry_in_the_catalogue():
     losses = {name for name, thing in vars(lossbook).items()
               if inspect.isclass(thing) and issubclass(thing, Loss) and name.endswith("Loss")}
     losses -= {"Loss"}
-    elsewhere = {"CTCLoss", "LinearCrossEntropyLoss"}    # in test files of their own
-    assert losses - elsewhere == {case.loss.__name__ for case in CASES}
+    assert losses == {case.loss.__name__ for case in CASES + ALGORITHMS}
     assert losses == set(CATALOGUE)
     assert losses <= set(FORMULAS)
     assert losses <= set(lossbook.__all__)
 
 
-@each_case
+@each_row
 def test_signature_is_that_of_torch_without_the_legacy_names(case):
     ours = inspect.signature(case.loss).parameters
     assert {p.kind for p in ours.values()} == {inspect.Parameter.KEYWORD_ONLY}
@@ -83,7 +84,7 @@ def test_signature_is_that_of_torch_without_the_legacy_names(case):
     assert list(case.loss.arguments) == call
 
 
-@each_case
+@each_row
 def test_docstring_has_its_parts(case):
     text = case.loss.__doc__
     for part in (".. math::", "Called as", "float32 or float64", "Raises", "Source:", ">>>"):
@@ -96,7 +97,7 @@ def test_docstring_has_its_parts(case):
 # ------------------------------------------------------------------ the other two witnesses
 
 @each_dtype
-@each_option
+@each_option_of_each_row
 def test_value_and_gradient_equal_those_of_torch(case, options, dtype):
     rng = np.random.default_rng(1)
     for shape, reduction in itertools.product(case.shapes, case.reductions):
@@ -178,7 +179,7 @@ def test_gradient_and_curvature_are_derivatives(case, options):
     assert not case.flat or not np.any(loss.curvature(*arrays))
 
 
-@each_option
+@each_option_of_each_row
 def test_reductions_and_entry_points_agree(case, options):
     arrays = case.generate(np.random.default_rng(4), np.float64,
                            (3, 7) if case.axis is None else (7, 5))
@@ -319,7 +320,7 @@ def test_any_memory_layout_gives_the_same(case):
         np.testing.assert_array_equal(a, b)
 
 
-@each_case
+@each_row
 def test_inputs_are_not_modified(case):
     for dtype in DTYPES:
         arrays = case.generate(np.random.default_rng(8), dtype, case.table)
@@ -385,7 +386,7 @@ WRONG_TYPES = {
 NUMBER = ("1", None, True, 1j, np.ones(2), [1.0]), "expected a number"
 
 
-@each_case
+@each_row
 def test_bad_options_are_refused(case):
     for options, message in case.bad_options:
         with pytest.raises(ValueError) as caught:
@@ -441,7 +442,7 @@ def test_bad_data_are_refused(case):
             loss(*with_one(np.ma.masked_invalid(good[place])))
 
 
-@each_case
+@each_row
 def test_data_outside_the_domain_are_refused(case):
     for options, arrays, message in case.bad_data:
         with pytest.raises(ValueError) as caught:
