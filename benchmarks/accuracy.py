@@ -35,6 +35,7 @@ def of_case(case, options, dtype):
     for kind, many in zip(("ordinary", "extreme"), kinds):
         worst = {}
         for arrays in many:
+            arrays = case.fit(arrays, options)
             judges = true_results(case, options, arrays)
             for who, computed in (("ours", ours(case, options, arrays)),
                                   ("torch", theirs(case, options, arrays))):

@@ -281,6 +281,14 @@ CLASSIFICATION = [
     ),
 ]
 
+def logs_of_targets(arrays, options):
+    """The same shares, as logarithms where they are due; of 0 that is far below."""
+    input, target = arrays
+    if options.get("log_target"):
+        target = np.log(np.maximum(target, 1e-30))
+    return [input, target]
+
+
 LIKELIHOOD = [
     Case(
         loss=lossbook.PoissonNLLLoss, torch=F.poisson_nll_loss, twin=torch.nn.PoissonNLLLoss,
@@ -314,7 +322,7 @@ LIKELIHOOD = [
     ),
     Case(
         loss=lossbook.KLDivLoss, torch=F.kl_div, twin=torch.nn.KLDivLoss,
-        options=[{}],
+        options=[{}, {"log_target": True}], fit=logs_of_targets,
         generate=drawn(logs, uniform), shapes=[(3, 7), (5,), (2, 1, 4, 3)],
         extremes=lambda dtype: pairs([-1e4, -88, -1, -1e-8, 0], [0, 1e-30, 1e-8, 0.5, 1], dtype),
         bounds={"input": (-np.inf, 0), "target": (0, 1)},
@@ -714,7 +722,8 @@ ALGORITHMS = [
         denominator=lambda arrays, options: (
             options["weight"][arrays[2]].sum() if "weight" in options
             else np.sum(arrays[2] != options.get("ignore_index", -100))),
-        bad_options=refused_numbers("label_smoothing", "a number from 0 to 1", -0.1, 1.5),
+        bad_options=refused_numbers("label_smoothing", "a number from 0 to 1", -0.1, 1.5) + [
+            ({"weight": [1.0, -1.0]}, "weight: expected finite weights, 0 or above, got -1.0")],
         bad_data=[({}, [np.zeros((2, 4)), np.zeros((3, 4)), [0, 3], np.zeros(3)],
                    "target: expected 0..2 or ignore_index=-100, got 3")],
     ),

@@ -83,10 +83,13 @@ def true_results(case, options, arrays):
     for i, name in enumerate(case.loss.arguments):
         if name in case.labels:
             continue
+        low, high = case.bounds.get(name, (-np.inf, np.inf))
+        if np.any((arrays[i] < low) | (arrays[i] > high)):    # these are logarithms
+            low, high = -np.inf, np.inf
         for entries in _one_by_one(arrays[i], case.axis):
             moves = []
             for sign in (-1, 1):
-                there = np.where(entries, _beside(arrays[i], sign, *case.bounds.get(name, ())),
+                there = np.where(entries, _beside(arrays[i], sign, low, high),
                                  arrays[i])
                 other = fifty_digits(loss, [*arrays[:i], there, *arrays[i + 1:]])
                 moves.append([_gaps(a, b) for a, b in zip(other, truth)])

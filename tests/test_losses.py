@@ -70,6 +70,22 @@ def test_every_loss_has_a_row_a_formula_and_an_entry_in_the_catalogue():
     assert losses <= set(lossbook.__all__)
 
 
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_no_loss_lacks_a_column(name):
+    """Each option is set in some row, and what a loss refuses has an example of each kind."""
+    rows = [case for case in CASES + ALGORITHMS if case.loss.__name__ == name]
+    loss = rows[0].loss
+    options = {field.name: field.metadata.get("check") for field in dataclasses.fields(loss)}
+    del options["reduction"]
+    assert options.keys() == {option for case in rows for row in case.options for option in row}
+    refused = {option for case in rows for row, _ in case.bad_options for option in row}
+    refused |= {option for case in rows for row, *_ in case.bad_data for option in row}
+    any_of_its_type = {checks.flag, checks.integer, checks.function}
+    assert {option for option, check in options.items() if check not in any_of_its_type} <= refused
+    if loss.check is not Loss.check or not all(case.any_number for case in rows):
+        assert any(case.bad_data for case in rows)
+
+
 @each_row
 def test_signature_is_that_of_torch_without_the_legacy_names(case):
     ours = inspect.signature(case.loss).parameters
@@ -130,6 +146,7 @@ def test_accurate_to_four_ulp_times_the_condition(case, options, dtype):
     difference of vectors of a given size, the ulp is theirs.
     """
     for arrays in samples(case, dtype):
+        arrays = case.fit(arrays, options)
         loss, name = unreduced(case, options), case.loss.__name__
         value, gradient = loss.value_and_grad(*arrays)
         for what, computed, judge in zip(("value", *case.loss.predictions),
