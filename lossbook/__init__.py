@@ -5,27 +5,44 @@
 1.3125
 """
 
-from lossbook.classification import (
-    BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, FocalLoss, NLLLoss, SoftMarginLoss)
-from lossbook.embedding import (
-    CosineEmbeddingLoss, HingeEmbeddingLoss, MarginRankingLoss, TripletMarginLoss,
-    TripletMarginWithDistanceLoss)
-from lossbook.information import cross_entropy, entropy, kl_divergence
-from lossbook.likelihood import GaussianNLLLoss, KLDivLoss, PoissonNLLLoss
-from lossbook.linear import LinearCrossEntropyLoss
+# ruff: noqa: F401, F403
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from lossbook.loss import Elementwise, Loss, Rowwise
-from lossbook.margin import MultiLabelMarginLoss, MultiLabelSoftMarginLoss, MultiMarginLoss
-from lossbook.regression import HuberLoss, L1Loss, MSELoss, RMSELoss, SmoothL1Loss
-from lossbook.sequence import CTCLoss
+
+if TYPE_CHECKING:    # for editors; when the package runs, `__getattr__` does it
+    from lossbook.classification import *
+    from lossbook.embedding import *
+    from lossbook.information import *
+    from lossbook.likelihood import *
+    from lossbook.linear import *
+    from lossbook.margin import *
+    from lossbook.regression import *
+    from lossbook.sequence import *
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "BCELoss", "BCEWithLogitsLoss", "CTCLoss", "CosineEmbeddingLoss", "CrossEntropyLoss",
-    "Elementwise",
-    "FocalLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HuberLoss", "KLDivLoss", "L1Loss",
-    "LinearCrossEntropyLoss", "Loss", "MSELoss",
-    "MarginRankingLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss",
-    "NLLLoss", "PoissonNLLLoss", "RMSELoss", "Rowwise", "SmoothL1Loss", "SoftMarginLoss",
-    "TripletMarginLoss", "TripletMarginWithDistanceLoss", "cross_entropy", "entropy", "kl_divergence",
-]
+_MODULES = ("loss", "regression", "classification", "margin", "likelihood", "embedding",
+            "information", "sequence", "linear")
+
+
+def __getattr__(name):
+    """A module, or what the modules list in `__all__`: loaded when it is first asked for."""
+    if name in _MODULES:
+        return _load(name)
+    if name == "__all__":
+        return [name for module in _MODULES for name in _load(module).__all__]
+    for module in map(_load, _MODULES):
+        if name in module.__all__:
+            return globals().setdefault(name, getattr(module, name))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__getattr__("__all__")})
+
+
+def _load(module):
+    return import_module(f"{__name__}.{module}")

@@ -9,6 +9,9 @@ from lossbook import checks
 from lossbook.loss import Elementwise, Rowwise, along_classes, at, of_classes, option
 from lossbook.stable import logistic, shifted_exp, weighted_sum
 
+__all__ = ["BCELoss", "BCEWithLogitsLoss", "FocalLoss", "SoftMarginLoss", "NLLLoss",
+           "CrossEntropyLoss"]
+
 
 class BCELoss(Elementwise):
     r"""The binary cross entropy of a probability.

@@ -8,6 +8,9 @@ import numpy as np
 from lossbook import checks
 from lossbook.loss import Elementwise, Rowwise, dot, option
 
+__all__ = ["MarginRankingLoss", "HingeEmbeddingLoss", "CosineEmbeddingLoss", "TripletMarginLoss",
+           "TripletMarginWithDistanceLoss"]
+
 
 class MarginRankingLoss(Elementwise):
     r"""The hinge on the difference of two scores, of which one should be higher.

@@ -10,6 +10,8 @@ import numpy as np
 from lossbook import checks
 from lossbook.stable import xlogy
 
+__all__ = ["entropy", "cross_entropy", "kl_divergence"]
+
 
 def entropy(p, *, axis=-1, base=None):
     r"""The entropy :math:`H(p) = -\sum_k p_k \log p_k`: the mean surprise of a draw from p.

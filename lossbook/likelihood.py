@@ -7,6 +7,8 @@ import numpy as np
 from lossbook import checks
 from lossbook.loss import Elementwise, dot, option
 
+__all__ = ["PoissonNLLLoss", "GaussianNLLLoss", "KLDivLoss"]
+
 HALF_LOG_2PI = float(np.log(2 * np.pi) / 2)
 
 

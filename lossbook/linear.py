@@ -20,6 +20,8 @@ from lossbook import checks
 from lossbook.classification import _OfClasses
 from lossbook.loss import CURVATURE, GRADIENT, VALUE, option
 
+__all__ = ["LinearCrossEntropyLoss"]
+
 TILE_BYTES = 48 << 20    # of logits that exist at one time; measured, see benchmarks/linear.py
 PART_BYTES = 4 << 20     # of the gradient in linear_weight that is added at one time
 FEWEST_ROWS = 256        # of a tile with all classes; if it has no room for these,

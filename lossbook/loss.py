@@ -30,6 +30,8 @@ import numpy as np
 
 from lossbook import checks
 
+__all__ = ["Loss", "Elementwise", "Rowwise"]
+
 BLOCK_BYTES = 1 << 19    # of one operand; measured, see benchmarks/
 FEW = 64                 # classes or features; likewise
 

@@ -9,6 +9,8 @@ from lossbook.classification import binary_into
 from lossbook.loss import Rowwise, along_classes, at, of_classes, option
 from lossbook.stable import logistic
 
+__all__ = ["MultiLabelSoftMarginLoss", "MultiMarginLoss", "MultiLabelMarginLoss"]
+
 
 class MultiLabelSoftMarginLoss(Rowwise):
     r"""The mean over the classes of the binary cross entropy of each class's logit.

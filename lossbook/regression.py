@@ -7,6 +7,8 @@ import numpy as np
 from lossbook import checks
 from lossbook.loss import CURVATURE, VALUE, Elementwise, dot, option
 
+__all__ = ["L1Loss", "MSELoss", "RMSELoss", "HuberLoss", "SmoothL1Loss"]
+
 
 class L1Loss(Elementwise):
     r"""The absolute error; its mean is the MAE.

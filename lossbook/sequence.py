@@ -20,6 +20,8 @@ import numpy as np
 from lossbook import checks
 from lossbook.loss import CURVATURE, GRADIENT, VALUE, Loss, option
 
+__all__ = ["CTCLoss"]
+
 
 class CTCLoss(Loss):
     r"""Connectionist temporal classification: a label sequence that may be stretched over time.

@@ -8,13 +8,44 @@ are checked in `prepare`, because a denominator may look weights up by them, and
 overrides `evaluate` and nothing above it.
 """
 
+import inspect
+import re
+from importlib import import_module
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import lossbook
 from lossbook import CrossEntropyLoss, HuberLoss, stable
-from lossbook.loss import Elementwise, dot
+from lossbook.loss import Elementwise, Loss, dot
 
 rng = np.random.default_rng(0)
+PACKAGE = Path(lossbook.__file__).parent
+LOSSES = {path.stem for path in PACKAGE.glob("*.py")} - {
+    "__init__", "catalogue", "checks", "probability", "stable", "witness"}
+
+
+def test_the_package_has_what_its_modules_list():
+    """At run time by `__getattr__`, and for editors by the imports under TYPE_CHECKING."""
+    modules = {name: import_module(f"lossbook.{name}") for name in LOSSES}
+    assert sorted(lossbook.__all__) == sorted(sum([m.__all__ for m in modules.values()], []))
+    for module in modules.values():
+        assert all(getattr(lossbook, name) is getattr(module, name) for name in module.__all__)
+        defined = {name for name, thing in vars(module).items() if inspect.isclass(thing)
+                   and issubclass(thing, Loss) and thing.__module__ == module.__name__
+                   and not name.startswith("_")}
+        assert defined <= set(module.__all__)
+    stars = re.findall(r"from lossbook\.(\w+) import \*", (PACKAGE / "__init__.py").read_text())
+    assert sorted([*stars, "loss"]) == sorted(LOSSES)
+    assert set(lossbook.__all__) <= set(dir(lossbook))
+
+
+def test_a_name_that_the_package_lacks_is_refused():
+    with pytest.raises(AttributeError, match="'lossbook' has no attribute 'HubberLoss'"):
+        lossbook.HubberLoss
+    with pytest.raises(ImportError, match="HubberLoss"):
+        exec("from lossbook import HubberLoss")
 
 
 def test_blocks_do_not_change_a_result():
