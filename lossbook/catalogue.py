@@ -8,6 +8,8 @@ class Row:
     """What is known of a loss besides its formula, which `lossbook.symbolic` holds."""
 
     title: str                 # of its page
+    korean: str                # the same in the other languages of the glossary
+    chinese: str
     task: str
     torch: str | None          # the class in torch.nn, if there is one
     functional: str | None     # in torch.nn.functional
@@ -41,6 +43,7 @@ KINDS = {
 CATALOGUE = {
     "MSELoss": Row(
         title="Mean squared error", task="regression", torch="MSELoss", functional="mse_loss",
+        korean="평균 제곱 오차", chinese="均方误差",
         input=_ANY, target=_SAME, unit="that of the data, squared",
         denominator="number of elements", minimiser="mean of the targets",
         properties="convex; smooth", origin="Legendre (1805)",
@@ -51,6 +54,7 @@ CATALOGUE = {
     ),
     "L1Loss": Row(
         title="L1 loss", task="regression", torch="L1Loss", functional="l1_loss",
+        korean="L1 손실", chinese="L1 损失",
         input=_ANY, target=_SAME, unit="that of the data", denominator="number of elements",
         minimiser="median of the targets", properties="convex; a corner at 0",
         origin="Laplace (1774)", page="book/regression/l1_loss",
@@ -60,6 +64,7 @@ CATALOGUE = {
     ),
     "RMSELoss": Row(
         title="Root mean squared error", task="regression", torch=None, functional=None,
+        korean="평균 제곱근 오차", chinese="均方根误差",
         input=_ANY, target=_SAME, unit="that of the data",
         denominator="number of elements, inside the root", minimiser="mean of the targets",
         properties="convex; a corner at a perfect fit", origin="Pearson (1894)",
@@ -69,6 +74,7 @@ CATALOGUE = {
     ),
     "HuberLoss": Row(
         title="Huber loss", task="regression with outliers", torch="HuberLoss",
+        korean="후버 손실", chinese="Huber 损失",
         functional="huber_loss", input=_ANY, target=_SAME, unit="that of the data, squared",
         denominator="number of elements",
         minimiser="tends to the median as delta falls to 0, to the mean as it grows",
@@ -79,6 +85,7 @@ CATALOGUE = {
     ),
     "SmoothL1Loss": Row(
         title="Smooth L1 loss", task="regression with outliers", torch="SmoothL1Loss",
+        korean="매끄러운 L1 손실", chinese="平滑 L1 损失",
         functional="smooth_l1_loss", input=_ANY, target=_SAME, unit="that of the data",
         denominator="number of elements",
         minimiser="tends to the median as beta falls to 0, to the mean as it grows",
@@ -89,6 +96,7 @@ CATALOGUE = {
     ),
     "GaussianNLLLoss": Row(
         title="Gaussian negative log-likelihood", task="regression with its own uncertainty",
+        korean="가우시안 음의 로그 가능도", chinese="高斯负对数似然",
         torch="GaussianNLLLoss", functional="gaussian_nll_loss",
         input="a mean, any shape `(*)`, and a variance above 0 that broadcasts to it",
         target="any real number, broadcasts to the input", unit="nats",
@@ -101,6 +109,7 @@ CATALOGUE = {
     ),
     "PoissonNLLLoss": Row(
         title="Poisson negative log-likelihood", task="counts", torch="PoissonNLLLoss",
+        korean="푸아송 음의 로그 가능도", chinese="泊松负对数似然",
         functional="poisson_nll_loss", input="any shape `(*)`, float32 or float64, a log-rate",
         target="shape and type of the input, a count, 0 or above", unit="nats",
         denominator="number of elements", minimiser="logarithm of the mean count",
@@ -112,6 +121,7 @@ CATALOGUE = {
     ),
     "BCEWithLogitsLoss": Row(
         title="Binary cross entropy with logits", task="yes or no", torch="BCEWithLogitsLoss",
+        korean="로짓을 받는 이진 교차 엔트로피", chinese="带 logits 的二元交叉熵",
         functional="binary_cross_entropy_with_logits", input=_ANY,
         target="shape and type of the input, a probability in [0, 1]", unit="nats",
         denominator="number of elements", minimiser="logit of the share of the targets that are 1",
@@ -123,6 +133,7 @@ CATALOGUE = {
     ),
     "BCELoss": Row(
         title="Binary cross entropy", task="yes or no, from a probability", torch="BCELoss",
+        korean="이진 교차 엔트로피", chinese="二元交叉熵",
         functional="binary_cross_entropy",
         input="any shape `(*)`, float32 or float64, a probability in [0, 1]",
         target="shape and type of the input, a probability in [0, 1]", unit="nats",
@@ -136,6 +147,7 @@ CATALOGUE = {
     ),
     "SoftMarginLoss": Row(
         title="Soft margin loss", task="yes or no, labels -1 and 1", torch="SoftMarginLoss",
+        korean="소프트 마진 손실", chinese="软间隔损失",
         functional="soft_margin_loss", input=_ANY, target="shape and type of the input, -1 or 1",
         unit="nats", denominator="number of elements",
         minimiser="logit of the share of the targets that are 1",
@@ -146,6 +158,7 @@ CATALOGUE = {
     ),
     "CrossEntropyLoss": Row(
         title="Cross entropy loss", task="one of C classes", torch="CrossEntropyLoss",
+        korean="교차 엔트로피 손실", chinese="交叉熵损失",
         functional="cross_entropy",
         input="`(C)`, `(N, C)` or `(N, C, d1, …)`, float32 or float64, logits",
         target="integers 0 … C − 1 without the class axis, or probabilities of the input's shape",
@@ -163,6 +176,7 @@ CATALOGUE = {
     ),
     "NLLLoss": Row(
         title="NLL loss", task="one of C classes, from log-probabilities",
+        korean="음의 로그 가능도 손실", chinese="负对数似然损失",
         torch="NLLLoss", functional="nll_loss",
         input="`(C)`, `(N, C)` or `(N, C, d1, …)`, float32 or float64, log-probabilities",
         target="integers 0 … C − 1, the input's shape without its class axis", unit="nats",
@@ -176,6 +190,7 @@ CATALOGUE = {
     ),
     "FocalLoss": Row(
         title="Focal loss", task="yes or no, or one of C classes, where most are easy",
+        korean="초점 손실", chinese="焦点损失",
         torch=None, functional=None,
         input=f"{_ANY}; for C classes `(C)`, `(N, C)` or `(N, C, d1, …)`",
         target="0 or 1, the input's shape; or integers 0 … C − 1 without its class axis",
@@ -188,6 +203,7 @@ CATALOGUE = {
     ),
     "MultiMarginLoss": Row(
         title="Multi margin loss", task="one of C classes, by scores", torch="MultiMarginLoss",
+        korean="다중 클래스 마진 손실", chinese="多分类间隔损失",
         functional="multi_margin_loss", input="`(C)` or `(N, C)`, float32 or float64, scores",
         target="integers 0 … C − 1, `()` or `(N)`", unit="that of the scores, to the power p",
         denominator="number of rows",
@@ -200,6 +216,7 @@ CATALOGUE = {
     ),
     "LinearCrossEntropyLoss": Row(
         title="Linear cross entropy loss", task="one of C classes, too many to store their logits",
+        korean="선형 교차 엔트로피 손실", chinese="线性交叉熵损失",
         torch="LinearCrossEntropyLoss", functional="linear_cross_entropy",
         input="features `(D)` or `(N, D)`, a matrix `(C, D)` or `(C, d1, …, D)`, perhaps a bias "
               "`(C)` or `(C, d1, …)`; float32 or float64",
@@ -216,6 +233,7 @@ CATALOGUE = {
     ),
     "MultiLabelSoftMarginLoss": Row(
         title="Multi-label soft margin loss", task="any of C classes",
+        korean="다중 레이블 소프트 마진 손실", chinese="多标签软间隔损失",
         torch="MultiLabelSoftMarginLoss", functional="multilabel_soft_margin_loss",
         input="`(C)` or `(N, C)`, float32 or float64, logits",
         target="shape and type of the input, a probability in [0, 1]", unit="nats",
@@ -228,6 +246,7 @@ CATALOGUE = {
     ),
     "MultiLabelMarginLoss": Row(
         title="Multi-label margin loss", task="any of C classes, by scores",
+        korean="다중 레이블 마진 손실", chinese="多标签间隔损失",
         torch="MultiLabelMarginLoss", functional="multilabel_margin_loss",
         input="`(C)` or `(N, C)`, float32 or float64, scores",
         target="integers, the input's shape: a list of classes ended by −1",
@@ -241,6 +260,7 @@ CATALOGUE = {
     ),
     "KLDivLoss": Row(
         title="KL divergence loss", task="distributions", torch="KLDivLoss", functional="kl_div",
+        korean="KL-발산 손실", chinese="KL 散度损失",
         input="any shape `(*)`, float32 or float64, log-probabilities",
         target="shape and type of the input, probabilities (or their logarithms)", unit="nats",
         denominator="number of elements; of rows with batchmean",
@@ -255,6 +275,7 @@ CATALOGUE = {
     ),
     "MarginRankingLoss": Row(
         title="Margin ranking loss", task="which of two is higher", torch="MarginRankingLoss",
+        korean="마진 순위 손실", chinese="间隔排序损失",
         functional="margin_ranking_loss", input="two scores, any one shape `(*)`",
         target="shape of the scores, 1 or -1", unit="that of the scores",
         denominator="number of elements", minimiser="any pair beyond its margin",
@@ -266,6 +287,7 @@ CATALOGUE = {
     ),
     "CosineEmbeddingLoss": Row(
         title="Cosine embedding loss", task="alike or not, by the angle",
+        korean="코사인 임베딩 손실", chinese="余弦嵌入损失",
         torch="CosineEmbeddingLoss", functional="cosine_embedding_loss",
         input="two vectors, `(D)` or `(N, D)`, float32 or float64",
         target="1 or −1, `()` or `(N)`",
@@ -279,6 +301,7 @@ CATALOGUE = {
     ),
     "HingeEmbeddingLoss": Row(
         title="Hinge embedding loss", task="alike or not, from a distance",
+        korean="힌지 임베딩 손실", chinese="合页嵌入损失",
         torch="HingeEmbeddingLoss", functional="hinge_embedding_loss",
         input="a distance, any shape `(*)`", target="shape of the input, 1 or -1",
         unit="that of the distance", denominator="number of elements",
@@ -290,6 +313,7 @@ CATALOGUE = {
     ),
     "TripletMarginLoss": Row(
         title="Triplet margin loss", task="nearer to this than to that",
+        korean="삼중항 마진 손실", chinese="三元组间隔损失",
         torch="TripletMarginLoss", functional="triplet_margin_loss",
         input="three vectors, `(D)` or `(N, D)`, float32 or float64", target="none",
         unit="that of the vectors", denominator="number of rows",
@@ -301,6 +325,7 @@ CATALOGUE = {
     ),
     "TripletMarginWithDistanceLoss": Row(
         title="Triplet margin loss with a distance", task="nearer to this than to that",
+        korean="거리 함수를 고르는 삼중항 마진 손실", chinese="自定义距离的三元组间隔损失",
         torch="TripletMarginWithDistanceLoss", functional="triplet_margin_with_distance_loss",
         input="three vectors, `(D)` or `(N, D)`, float32 or float64", target="none",
         unit="that of the distance", denominator="number of rows",
@@ -312,6 +337,7 @@ CATALOGUE = {
     ),
     "CTCLoss": Row(
         title="CTC loss", task="a sequence of labels, of unknown alignment", torch="CTCLoss",
+        korean="CTC 손실", chinese="CTC 损失",
         functional="ctc_loss",
         input="`(T, N, C)` or `(T, C)`, float32 or float64, log-probabilities",
         target="integers, classes other than the blank, `(N, S)` or all in one row; lengths of the "

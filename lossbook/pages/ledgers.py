@@ -49,23 +49,22 @@ def lines_of(source):
 
 def loss_names():
     """The losses in three languages, in the order of the catalogue."""
-    names = {row["term"]: row for row in ledger("glossary") if not row["page"]}
     return _words(("English", "한국어", "中文"), [
         (page_link(row.page, row.title) if row.page else row.title,
-         *_translated(names[row.title])) for row in CATALOGUE.values()])
+         *_translated(row.korean, row.chinese)) for row in CATALOGUE.values()])
 
 
 def glossary():
     """The other terms, in the order of the alphabet, each with a page that uses it."""
-    rows = sorted((row for row in ledger("glossary") if row["page"]), key=lambda row: row["term"].lower())
+    rows = sorted(ledger("glossary"), key=lambda row: row["term"].lower())
     return _words(("English", "한국어", "中文", "Symbol"), [
-        (page_link(row["page"], row["term"]), *_translated(row),
+        (page_link(row["page"], row["term"]), *_translated(row["korean"], row["chinese"]),
          _html(", ".join(rf"\({symbol}\)" for symbol in row["symbol"].split("; ") if symbol)))
         for row in rows])
 
 
-def _translated(row):
-    return f"<span lang='ko'>{row['korean']}</span>", f"<span lang='zh-Hans'>{row['chinese']}</span>"
+def _translated(korean, chinese):
+    return f"<span lang='ko'>{korean}</span>", f"<span lang='zh-Hans'>{chinese}</span>"
 
 
 def _places(lines, between="<br>"):
