@@ -2,18 +2,22 @@
 
 - On a page about a loss: below its card the way to its cousins, to the reference and to torch; its
   names in the index and in the search. All of it comes from `lossbook.catalogue`.
-- In the reference: from each loss to its page.
+- In the reference: what the modules of the package list, and from each loss to its page.
 - In the head of each page: a description, its first paragraph.
 - Of MathJax and of the icons only what a page can load.
 """
 
 import html
+import inspect
 import re
+from importlib import import_module
 from pathlib import Path
 
 from docutils import nodes
+from docutils.statemachine import StringList
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
+from sphinx.util.docutils import SphinxDirective
 
 from lossbook.catalogue import CATALOGUE, cousins
 
@@ -88,6 +92,24 @@ def reference(domain, role, target, text, kind=nodes.inline):
                                  refwarn=True)
     link += kind(text=text)
     return link
+
+
+class Public(SphinxDirective):
+    """`.. public:: regression margin`: the entries of the names in the modules' `__all__`."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self):
+        entries = []
+        for module in self.arguments[0].split():
+            listed = import_module(f"lossbook.{module}")
+            for name in listed.__all__:
+                kind = "class" if inspect.isclass(getattr(listed, name)) else "function"
+                entries.append(f".. auto{kind}:: lossbook.{name}")
+        box = nodes.container()
+        self.state.nested_parse(StringList(entries, source=self.env.docname), 0, box)
+        return box.children
 
 
 def docstrings(app, what, name, thing, options, lines) -> None:
@@ -218,6 +240,7 @@ def finished(app, exception) -> None:
 def setup(app):
     for transform in Names, Relations, Notebooks:
         app.add_transform(transform)
+    app.add_directive("public", Public)
     app.connect("autodoc-process-docstring", docstrings)
     app.connect("html-page-context", describe)
     app.connect("html-page-context", roles)
