@@ -18,7 +18,7 @@ import mpmath
 import numpy as np
 import torch
 
-from lossbook.symbolic import FORMULAS
+from lossbook.symbolic import FORMULAS, to_torch
 
 __all__ = ["agree", "three_witnesses", "Agreement", "Disagreement"]
 
@@ -243,7 +243,9 @@ def three_witnesses(loss, *arrays, rtol=None, atol=None):
       the same.
     - SymPy: value and derived gradient of the formula, in 50-digit arithmetic, then reduced.
     - torch: the twin's forward pass on the same numbers, and ``backward()``. Its gradient of CTC is
-      that in the logits, which the others give in a row of its own.
+      that in the logits, which the others give in a row of its own. Where torch has no such loss and
+      `COMPOSED` no twin, it is the formula, printed for torch: then the value has two witnesses that
+      share nothing, and the gradient three.
 
     Returns an `Agreement`; raises `Disagreement`. With ``reduction="none"`` the gradient is that of
     the sum.
@@ -262,10 +264,11 @@ def three_witnesses(loss, *arrays, rtol=None, atol=None):
     value = loss(*arrays)
     if rtol is None:
         rtol = 1e-5 if np.asarray(value).dtype == np.float32 else 1e-12
+    torch_name = "torch" if name in COMPOSED or hasattr(torch.nn, name) else "torch (printed)"
     testimony = {
         "lossbook": (value, loss.grad(*arrays)),
         "SymPy": _sympy_witness(FORMULAS[name], options, arrays),
-        "torch": _torch_witness(name, FORMULAS[name], options, arrays),
+        torch_name: _torch_witness(name, FORMULAS[name], options, arrays),
     }
 
     given = loss.arguments[:len(arrays)]      # the last may be optional
@@ -353,11 +356,26 @@ def _torch_twin(name, options, dtype):
         return COMPOSED[name](**options)
     twin = getattr(torch.nn, name, None)
     if twin is None:
-        raise LookupError(f"{name} is no class of torch.nn: expected its torch form in "
-                          f"lossbook.witness.COMPOSED, which has {', '.join(COMPOSED)}")
+        return _printed_twin(name, options)
     known = inspect.signature(twin).parameters
     settings = {option: setting for option, setting in options.items() if option in known}
     for option, setting in settings.items():
         if setting is not None and "Tensor" in str(known[option].annotation):
             settings[option] = torch.tensor(np.array(setting), dtype=dtype)
     return twin(**settings)
+
+
+def _printed_twin(name, options):
+    """The formula of an elementwise loss as a function of tensors, for autograd to differentiate."""
+    formula = FORMULAS[name]
+    if formula.index or formula.special or formula.floors or formula.corners or formula.weighted:
+        raise LookupError(f"{name} is no class of torch.nn, and its formula more than one expression: "
+                          f"expected its torch form in lossbook.witness.COMPOSED, which has "
+                          f"{', '.join(COMPOSED)}")
+    compute = to_torch([*formula.arguments.values(), *formula.options.values()], formula.value)
+
+    def loss(*tensors):
+        terms = compute(*tensors, *(options[option] for option in formula.options))
+        reduction = options["reduction"]
+        return terms if reduction == "none" else getattr(terms, reduction)()
+    return loss

@@ -5,11 +5,12 @@ import types
 import zlib
 
 import pytest
+import yaml
 from docutils import nodes
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tools import faults, guards, lossbook_site, make_inventories, refresh, website
-from tools.notebooks import canonical, code_cells, notebooks, read
+from tools.notebooks import ROOT, canonical, code_cells, notebooks, read
 
 LOSS, OTHER = "book/regression/trial_loss.ipynb", "book/foundations/trial.ipynb"
 
@@ -245,6 +246,16 @@ def test_copies_of_editors_are_no_pages(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert notebooks(tmp_path) == [tmp_path / "a.ipynb"]
+
+
+def test_refresh_lists_a_new_page_after_the_last_of_its_folder():
+    toc = "root: book/intro\nparts:\n  - chapters:\n      - file: book/a/x_loss\n      - file: book/b/y_loss\n"
+    longer = refresh.with_page("book/a/z_loss", toc)
+    assert guards.toc_pages(yaml.safe_load(longer)) == ["book/intro", "book/a/x_loss", "book/a/z_loss", "book/b/y_loss"]
+    for page in "book/a/x_loss", "book/intro", "book/c/new_loss":    # there already, or without a neighbour
+        assert refresh.with_page(page, toc) == toc
+    own = (ROOT / "_toc.yml").read_text(encoding="utf-8")
+    assert all(refresh.with_page(page, own) == own for page in guards.read_toc())
 
 
 def test_refresh_stores_what_a_run_gives_and_keeps_a_failing_notebook(tmp_path, capsys):

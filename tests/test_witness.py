@@ -230,11 +230,19 @@ def test_a_loss_without_a_formula_is_refused():
         three_witnesses(Own(), [1.0])
 
 
-def test_a_loss_that_torch_lacks_needs_its_composition(monkeypatch):
-    monkeypatch.delitem(COMPOSED, "RMSELoss")
-    with pytest.raises(LookupError, match="^RMSELoss is no class of torch.nn: expected .*COMPOSED"):
-        three_witnesses(lossbook.RMSELoss(), [0.5, 3.0], [0.0, 1.0])
+def test_for_a_loss_that_torch_lacks_the_formula_is_printed(monkeypatch):
+    monkeypatch.delattr(torch.nn, "HuberLoss")
+    for reduction in "none", "mean", "sum":
+        table = three_witnesses(HuberLoss(delta=0.25, reduction=reduction), INPUT, TARGET)
+        assert [list(results) for _, results in table.rows] == [["NumPy", "SymPy", "torch (printed)"]] * 2
+    with pytest.raises(Disagreement, match=r"gradient in input.*\n.*SymPy and torch \(printed\) give"):
+        three_witnesses(WrongSign(), INPUT, TARGET)
 
+
+def test_a_formula_of_several_parts_needs_a_composition(monkeypatch):
+    monkeypatch.delitem(COMPOSED, "RMSELoss")
+    with pytest.raises(LookupError, match="^RMSELoss is no class of torch.nn, and .* expected .*COMPOSED"):
+        three_witnesses(lossbook.RMSELoss(), [0.5, 3.0], [0.0, 1.0])
 
 
 def test_options_reach_all_witnesses():

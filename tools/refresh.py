@@ -5,18 +5,21 @@
     python -m tools.refresh --check             run nothing; report what is stale or not canonical
     python -m tools.refresh --no-run PATH       write the canonical form, keep the outputs
 
+A page that _toc.yml lacks is added to it, after the last of its folder.
+
 A notebook runs in its own folder, as nbval runs it. Two runs give the same bytes. A notebook in which a
 cell fails is not written; the failing cell is shown and the exit status is 1.
 """
 
 import argparse
+import re
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from tools import guards
-from tools.notebooks import KERNELSPEC, canonical, code_cells, name_of, notebooks, read, settle_environment
+from tools.notebooks import KERNELSPEC, ROOT, canonical, code_cells, name_of, notebooks, read, settle_environment
 
 TIMEOUT = 120       # seconds a cell may take
 
@@ -58,6 +61,24 @@ def refresh(path: Path) -> tuple[str, bool, str]:
     return happened, good, f"{time.perf_counter() - start:.1f} s"
 
 
+def with_page(page: str, toc: str) -> str:
+    """The text of `_toc.yml` with a line for a page that it lacks, after the last of its folder."""
+    lines = toc.splitlines(keepends=True)
+    folder = page.rpartition("/")[0]
+    beside = [i for i, line in enumerate(lines) if re.fullmatch(rf" *- file: {folder}/\w+\n", line)]
+    if beside and f"file: {page}\n" not in toc and f"root: {page}\n" not in toc:
+        last = lines[beside[-1]]
+        lines.insert(beside[-1] + 1, re.sub(r"file: .*", f"file: {page}", last))
+    return "".join(lines)
+
+
+def list_pages(paths: list[Path], toc: Path = ROOT / "_toc.yml") -> None:
+    for path in paths:
+        page = name_of(path).removesuffix(".ipynb")
+        if write(toc, with_page(page, toc.read_text(encoding="utf-8"))) == "written":
+            print(f"_toc.yml: {page} added")
+
+
 def check(paths: list[Path]) -> int:
     problems = []
     for path in paths:
@@ -83,6 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
         for path in paths:
             print(f"{name_of(path)}: {write(path, canonical(read(path)))}")
         return 0
+    list_pages(paths)
     failed = 0
     with ProcessPoolExecutor(min(options.jobs, len(paths)) or 1) as pool:
         jobs = {pool.submit(refresh, path): path for path in paths}
