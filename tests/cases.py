@@ -1,17 +1,25 @@
 """The one table that drives the tests of every loss.
 
-A row says what is special about a loss; `test_losses.py` holds each test once, for all rows.
+A row says what is special about a loss; `test_losses.py` holds each test once, for all rows. A loss
+of two real numbers with nothing special needs none: its row is made from what its class declares.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+import sympy as sp
 import torch
 import torch.nn.functional as F
 
 import lossbook
+from lossbook import checks
+from lossbook.catalogue import CATALOGUE
 from lossbook.stable import log_softmax
+from lossbook.symbolic import FORMULAS, to_numpy
+from lossbook.symbolic.formulas import both
+from lossbook.witness import _printed_twin
 
 # Errors and observations at which floating-point arithmetic is most likely to slip. Zero has two
 # signs, 5e-324 is the smallest number above it, 1e-310 has lost digits, 1e300 has no square.
@@ -730,3 +738,52 @@ ALGORITHMS = [
 ]
 
 CASES = REGRESSION + CLASSIFICATION + LIKELIHOOD + EMBEDDING + CLASSES + OF_VECTORS
+
+# ------------------------------------------------------------------ losses without a row
+# What its class declares and its formula says is enough for the tests that all losses share. A row
+# of its own is for what those do not tell: labels, domains, the minimiser, what else it refuses.
+
+EXAMPLES = {    # of an option, by its check: what it takes, what it refuses, and how it says so
+    checks.finite: ([-0.5, 2.5], "a finite number", [np.nan, np.inf]),
+    checks.positive: ([0.3, 2.5], "a positive finite number", [0.0, -1, np.nan, np.inf]),
+    checks.non_negative: ([0.0, 2.5], "a finite number, 0 or above", [-1, np.nan, np.inf]),
+    checks.at_least_one: ([1.0, 3.5], "a finite number, 1 or above", [0.5, np.nan, np.inf]),
+    checks.share: ([0.1, 0.9], "a number from 0 to 1", [-0.5, 1.5, np.nan]),
+}
+
+
+def declared(name):
+    """A row for an elementwise loss of two real numbers, from its class and its formula."""
+    loss, formula = getattr(lossbook, name), FORMULAS[name]
+    options = {option.name: option.metadata["check"] for option in dataclasses.fields(loss)
+               if option.name != "reduction"}
+    if formula.arguments != both or not set(options.values()) <= EXAMPLES.keys():
+        raise LookupError(f"{name} needs a row in tests/cases.py: it is no loss of two real numbers, "
+                          "or has an option whose check is not in EXAMPLES")
+    defaults = vars(loss())
+    nearest = to_numpy([*both.values(), *formula.options.values()],
+                       sp.Min(*map(abs, formula.signs), 1))
+
+    def printed(*tensors, **given):
+        return _printed_twin(name, {**defaults, **given})(*tensors)
+
+    def away(arrays, given):
+        numbers = [given.get(option, defaults[option]) for option in formula.options]
+        kept = nearest(*arrays, *numbers) > 1e-2
+        return [array[kept] for array in arrays]
+
+    return Case(
+        loss=loss, torch=getattr(F, CATALOGUE[name].functional or "", printed),
+        twin=getattr(torch.nn, name, None),
+        options=[{}, *({option: number} for option, check in options.items()
+                       for number in EXAMPLES[check][0])],
+        bad_options=[row for option, check in options.items()
+                     for row in refused_numbers(option, EXAMPLES[check][1], *EXAMPLES[check][2])],
+        kinks=[({}, [[0.0, -0.0, 2.0], [0.0, 0.0, 2.0]])],
+        away=away, flat=formula.curvature == (0,), curvature=formula.curvature is not None,
+        extremes_as_torch=False,
+    )
+
+
+ROWS = {case.loss.__name__ for case in CASES + ALGORITHMS}
+CASES += [declared(name) for name in CATALOGUE if name not in ROWS]
