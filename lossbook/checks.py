@@ -8,6 +8,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from lossbook.stable import row_sum
+
 
 def refuse(name, expected, got, error=ValueError):
     """Raise `error` with the message that every check of the package gives.
@@ -162,20 +164,25 @@ def broadcast(name, array, expected, like):
                f"shape {array.shape}")
 
 
-def distribution(name, array, axis):
-    """Probabilities along an axis: in [0, 1], with the sum 1 within the precision of the type."""
+def distribution(name, array, axis, called=None):
+    """Probabilities along an axis: in [0, 1], with the sum 1 within the precision of the type.
+
+    `called` is the number that the axis of a block has for the caller.
+    """
     if not -array.ndim <= axis < array.ndim:
         refuse("axis", f"an axis of {name}, which has {array.ndim} axes", axis)
-    if not (array.min(initial=0) >= 0 and array.max(initial=1) <= 1):
-        outside = array[~((array >= 0) & (array <= 1))]
-        refuse(name, "probabilities between 0 and 1", outside[0])
     slack = 1e-3 if array.dtype == np.float32 else 1e-6
-    sums = array.sum(axis=axis)
-    if not (np.abs(sums - 1) <= slack).all():    # or only a long sum in float32 is
-        sums = array.sum(axis=axis, dtype=np.float64)
+    sums = row_sum(array.swapaxes(0, axis))
+    if array.min(initial=0) >= 0 and (np.abs(sums - 1) <= slack).all():
+        return array
+    outside = array[~((array >= 0) & (array <= 1 + slack))]
+    if outside.size:
+        refuse(name, "probabilities between 0 and 1", outside[0])
+    sums = array.sum(axis=axis, dtype=np.float64)    # or only a long sum in float32 is off
     off = sums[~(np.abs(sums - 1) <= slack)]
     if off.size:
-        refuse(name, f"probabilities that sum to 1 along axis {axis}", f"a sum of {off[0]:.6g}")
+        refuse(name, f"probabilities that sum to 1 along axis {axis if called is None else called}",
+               f"a sum of {off[0]:.6g}")
     return array
 
 

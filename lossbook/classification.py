@@ -7,7 +7,8 @@ import numpy as np
 
 from lossbook import checks
 from lossbook.loss import Elementwise, Rowwise, along_classes, at, of_classes, option
-from lossbook.stable import logistic, shifted_exp, weighted_sum
+from lossbook.stable import (
+    all_but_top, logistic, row_max, row_sum, set_apart, shifted_exp, weighted_sum)
 
 __all__ = ["BCELoss", "BCEWithLogitsLoss", "FocalLoss", "SoftMarginLoss", "NLLLoss",
            "CrossEntropyLoss"]
@@ -201,18 +202,17 @@ class FocalLoss(Rowwise):
     def _classes(self, input, target):
         """Yes or no once more: the label against the sum of all others, by its log-odds."""
         own = at(target)
-        top, others, powers = shifted_exp(input)
-        rest = others + (1 - powers[own])    # all but the label's own
+        top, powers, _, rest = set_apart(input, own)
         odds = (input[own] - top) - np.log(rest)
         weight = of_classes(self.alpha, target, input)
         value, slope, bend = (weight * term for term in self._faded(logistic(odds)))
-        yield value[0]
+        yield value
         share = powers / np.maximum(rest, np.finfo(rest.dtype).smallest_subnormal)
         gradient = -slope * share
-        gradient[own] = slope[0]
+        gradient[own] = slope
         yield gradient
         curvature = bend * share**2 - slope * share * (1 - share)
-        curvature[own] = bend[0]
+        curvature[own] = bend
         yield curvature
 
     def _faded(self, parts):
@@ -281,6 +281,7 @@ class _OfClasses(Rowwise):
     ignore_index: int = option(-100, checks.integer)
 
     arguments: ClassVar = ("input", "target")
+    block_bytes: ClassVar = 1 << 21
 
     def prepare(self, input, target):
         input = checks.real("input", input)
@@ -396,9 +397,12 @@ class CrossEntropyLoss(_OfClasses):
         input, target = checks.reals(self.arguments, (input, target))
         checks.shape("target", target, input.shape, "input")
         checks.unused("ignore_index", self.ignore_index, -100, "beside class probabilities")
-        axis = checks.class_axis("input", input, self.axis)
-        checks.per_class(self.weight, input.shape[axis])
-        return [input, checks.distribution("target", target, axis)]
+        checks.per_class(self.weight, input.shape[checks.class_axis("input", input, self.axis)])
+        return [input, target]
+
+    def check(self, input, target):
+        if target.ndim == input.ndim:
+            checks.distribution("target", target, 0, called=self.axis if input.ndim > 1 else 0)
 
     def denominator(self, input, target):
         if target.ndim == input.ndim:
@@ -416,28 +420,34 @@ class CrossEntropyLoss(_OfClasses):
         yield total * right * wrong
 
     def fused(self, input, target, scale, gradient):
-        """For one class per row: the softmax, mended where the row's own class is."""
+        """For one class per row: its own exponential is set apart from all others."""
         if target.ndim == input.ndim or self.label_smoothing:
             return self._fused_shares(input, target, scale, gradient)
         labels, weight = self.labels(input, target)
         own = at(labels)
-        top, others, powers = shifted_exp(input)
-        part = scale * weight / (1 + others)
+        top, powers, mine, others = set_apart(input, own)
+        part = scale * weight / (others + mine)
         np.multiply(powers, part, out=gradient)
-        gradient[own] = (-part * (others + (1 - powers[own])))[0]
-        cost = np.log1p(others) - (input[own] - top)
+        gradient[own] = -part * others
+        # The largest exponential is 1, so of these two terms neither is negative.
+        cost = np.log1p(others + (mine - 1)) + (top - input[own])
         return float((weight * cost).sum())
 
     def _fused_shares(self, input, target, scale, gradient):
         share = self._share(input, target)
-        total = share.sum(axis=0)
-        top, others, powers = shifted_exp(input)
-        # (right * total - share) of `terms`: a sure winner's own 1 goes first, and exactly
-        np.multiply(powers, total, out=gradient)
-        gradient -= share
-        gradient -= share * others
-        gradient *= scale / (1 + others)
-        cost = np.vecdot(share, top - input, axis=0) + total * np.log1p(others)
+        total = row_sum(share)
+        shifted = input - row_max(input)
+        np.exp(shifted, out=gradient)
+        others = all_but_top(gradient)
+        cost = total * np.log1p(others) - np.vecdot(share, shifted, axis=0)
+        if (others > 0.01).all():
+            gradient *= scale * total / (1 + others)
+            gradient -= np.multiply(scale, share, out=shifted)
+        else:    # (right * total - share) of `terms`: a sure winner's own 1 goes first, and exactly
+            gradient *= total
+            gradient -= share
+            gradient -= share * others
+            gradient *= scale / (1 + others)
         return float(cost.sum())
 
     def _share(self, input, target):

@@ -119,8 +119,8 @@ class Loss:
         """Yield the losses of a block, then their gradient, then their curvature."""
         raise NotImplementedError
 
-    # (*block, scale, *gradients) -> sum of the losses, having written scale * gradient; or None,
-    # which leaves the block to `terms`.
+    # (*block, scale, *gradients) -> sum of the losses, having written scale * gradient. None, or a
+    # sum that is not finite, leaves the block to `terms`.
     fused = None
 
     def denominator(self, *arrays):
@@ -143,8 +143,8 @@ class Loss:
         for block, filled in self.walk(arrays, [one for several in outputs for one in several]):
             self.check(*block)
             part = self.fused(*block, 1 / divisor, *filled) if fused else None
-            if part is not None:
-                total += part if isfinite(part) else _sum(next(self.terms(*block)))
+            if part is not None and isfinite(part):
+                total += part
                 continue
             filled = iter(filled)
             for order, term in self._wanted_terms(block, wanted):
@@ -173,7 +173,7 @@ class Loss:
         if not denominator:
             checks.refuse("reduction", "something to take the mean of",
                           f"a denominator of 0 ({self.arguments[0]} has shape {arrays[0].shape})")
-        return denominator
+        return float(denominator)    # a NumPy scalar would make the gradients of a block float64
 
     def _outputs(self, order, arrays):
         if order == VALUE:
@@ -253,6 +253,8 @@ class Rowwise(Loss):
         classes, *rows = operands[0].shape
         if 0 in rows:
             return
+        # What is broadcast along rows that are shorter than this, NumPy expands in a buffer first.
+        np.setbufsize(1024)    # until the end of the errstate that the call stands in
         budget, steps = self.block_bytes // (operands[0].itemsize * max(classes, 1)), []
         for size in reversed(rows):
             steps.insert(0, max(1, min(size, budget)))
@@ -289,7 +291,9 @@ def of_classes(weight, labels, block):
 
 def at(labels):
     """The index of each row's class: block[at(labels)] is one number per row."""
-    return labels, *np.indices(labels.shape, sparse=True)
+    axes = range(labels.ndim)
+    return labels, *(np.arange(size).reshape([-1 if i == axis else 1 for i in axes])
+                     for axis, size in enumerate(labels.shape))
 
 
 def dot(a, b):
