@@ -228,6 +228,8 @@ def classes(name, value, scores, axis, ignore_index=None):
     rows, count = list(scores.shape), scores.shape[axis]
     del rows[axis]
     shape(name, array, tuple(rows), "the rows of input")
+    if array.min(initial=0) >= 0 and array.max(initial=0) < count:
+        return array
     outside = (array < 0) | (array >= count)
     if ignore_index is not None:
         outside &= array != ignore_index

@@ -163,6 +163,8 @@ class FocalLoss(Rowwise):
     alpha: float | np.ndarray | None = option(None, checks.balance)
     gamma: float = option(2.0, checks.non_negative)
 
+    block_bytes: ClassVar = 1 << 19    # a dozen intermediate results at a time
+
     def prepare(self, input, target):
         input, target = checks.real("input", input), checks.any_array("target", target)
         if target.shape == input.shape or target.dtype.kind == "f":

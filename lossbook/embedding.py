@@ -158,8 +158,25 @@ class CosineEmbeddingLoss(_OfVectors):
         apart = (_dots(between, between) + lack1 + lack2) / 2
         yield np.where(target > 0, apart, np.maximum(gap, 0))
         slope = np.where(target > 0, -target, gap >= 0)
-        yield ((slope / length1) * (unit2 - cosine * unit1),
-               (slope / length2) * (unit1 - cosine * unit2))
+        # (unit2 - cosine * unit1) and (unit1 - cosine * unit2), with the digits of `apart`
+        yield ((slope / length1) * (apart * unit1 - between),
+               (slope / length2) * (apart * unit2 + between))
+
+    def fused(self, input1, input2, target, scale, in_input1, in_input2):
+        length1, lack1 = _unit_into(in_input1, input1)
+        length2, lack2 = _unit_into(in_input2, input2)
+        between = in_input1 - in_input2
+        apart = (_dots(between, between) + lack1 + lack2) / 2
+        gap = 1 - apart - self.margin
+        alike = target > 0
+        slope = scale * np.where(alike, -1, gap >= 0).astype(target.dtype)
+        in_input1 *= apart
+        in_input1 -= between
+        in_input1 *= slope / length1
+        in_input2 *= apart
+        in_input2 += between
+        in_input2 *= slope / length2
+        return float(np.where(alike, apart, np.clip(gap, 0, np.inf)).sum())
 
 
 class _Triplet(_OfVectors):
@@ -172,6 +189,10 @@ class _Triplet(_OfVectors):
 
     def distance(self, u, v):
         """The distance of u and v, and its gradients in both; features are axis 0."""
+        raise NotImplementedError
+
+    def shift(self):
+        """What is added to the difference if the distance is Euclidean; None if it is another."""
         raise NotImplementedError
 
     def terms(self, anchor, positive, negative):
@@ -191,16 +212,24 @@ class _Triplet(_OfVectors):
                -kept * far_n - moved * swap_n)
 
     def fused(self, anchor, positive, negative, scale, in_anchor, in_positive, in_negative):
-        if self.swap:
+        """With the Euclidean distance: whoever moves all three moves no distance."""
+        if self.swap or self.shift() is None:
             return None
-        near, near_a, near_p = self.distance(anchor, positive)
-        far, far_a, far_n = self.distance(anchor, negative)
+        lengths = []
+        for other, gradient in (positive, in_positive), (negative, in_negative):
+            difference = np.subtract(anchor, other, out=gradient)
+            difference += self.shift()
+            square = _dots(difference, difference)
+            if not _has_root(square):
+                return None
+            lengths.append(np.sqrt(square))
+        near, far = lengths
         gap = near - far + self.margin
         on = scale * (gap >= 0).astype(gap.dtype)
-        np.multiply(near_a, on, out=in_anchor)
-        np.multiply(near_p, on, out=in_positive)
-        in_anchor -= np.multiply(far_a, on, out=in_negative)
-        np.multiply(far_n, -on, out=in_negative)
+        in_positive *= -on / near
+        in_negative *= on / far
+        np.add(in_positive, in_negative, out=in_anchor)
+        np.negative(in_anchor, out=in_anchor)
         return float(np.clip(gap, 0, np.inf).sum())
 
 
@@ -242,6 +271,9 @@ class TripletMarginLoss(_Triplet):
     def distance(self, u, v):
         return _norm(u - v + self.eps, self.p)
 
+    def shift(self):
+        return self.eps if self.p == 2 else None
+
 
 class TripletMarginWithDistanceLoss(_Triplet):
     r"""The triplet loss with any distance that brings its gradient.
@@ -278,9 +310,12 @@ class TripletMarginWithDistanceLoss(_Triplet):
 
     distance_function: Callable | None = option(None, checks.function)
 
+    def shift(self):
+        return 1e-6 if self.distance_function is None else None
+
     def distance(self, u, v):
         if self.distance_function is None:
-            return _norm(u - v + 1e-6, 2.0)
+            return _norm(u - v + self.shift(), 2.0)
         rows = [np.moveaxis(vectors, 0, -1) for vectors in (u, v)]
         expected = (rows[0].shape[:-1], rows[0].shape, rows[0].shape)
         returned = tuple(map(np.asarray, self.distance_function(*rows)))
@@ -294,14 +329,22 @@ class TripletMarginWithDistanceLoss(_Triplet):
 
 def _dots(a, b):
     """The sum of the products of each row."""
+    if a.strides[0] == a.itemsize:    # the entries of a row lie side by side
+        return np.vecdot(a, b, axis=0)
     return np.einsum("i...,i...->...", a, b)
+
+
+def _has_root(square):
+    """Whether no sum of squares overflowed or lost digits."""
+    kind = np.finfo(square.dtype)
+    return square.min(initial=np.inf) > kind.tiny / kind.eps and square.max(initial=0) < np.inf
 
 
 def _norm(difference, p):
     """The p-norm of a difference u - v, and its gradients in u and v."""
     if p == 2:
-        square, kind = _dots(difference, difference), np.finfo(difference.dtype)
-        if ((square > kind.tiny / kind.eps) & (square < np.inf)).all():
+        square = _dots(difference, difference)
+        if _has_root(square):
             length = np.sqrt(square)
             direction = difference / length
             return length, direction, -direction
@@ -316,6 +359,11 @@ def _norm(difference, p):
 
 def _unit(vectors):
     """Unit vectors, their lengths with torch's 1e-12 in the square, and what they lack of 1 for it."""
+    unit = np.empty_like(vectors)
+    return unit, *_unit_into(unit, vectors)
+
+
+def _unit_into(unit, vectors):
     scale, square = 1.0, _dots(vectors, vectors)
     if not np.isfinite(square).all():
         scale = np.maximum(np.abs(vectors).max(axis=0), 1)
@@ -324,4 +372,5 @@ def _unit(vectors):
     tiny = 1e-12 / (scale * scale)
     square = square + tiny
     length = np.sqrt(square)
-    return vectors / length, scale * length, tiny / square
+    np.divide(vectors, length, out=unit)
+    return scale * length, tiny / square

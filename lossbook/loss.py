@@ -32,7 +32,7 @@ from lossbook import checks
 
 __all__ = ["Loss", "Elementwise", "Rowwise"]
 
-BLOCK_BYTES = 1 << 19    # of one operand; measured, see benchmarks/
+BLOCK_BYTES = 1 << 20    # of one operand; measured, see benchmarks/
 FEW = 64                 # classes or features; likewise
 
 VALUE, GRADIENT, CURVATURE = range(3)    # the order in which `terms` yields
@@ -65,6 +65,8 @@ class Loss:
     reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
     arguments: ClassVar[tuple[str, ...]] = ()                # of the call; read from `terms`
     predictions: ClassVar[tuple[str, ...]] = ("input",)      # the arguments that get a gradient
+    broadcasts: ClassVar[tuple[str, ...]] = ()               # those that may be stretched
+    block_bytes: ClassVar[int] = BLOCK_BYTES
 
     def __init_subclass__(cls):
         dataclass(frozen=True, kw_only=True, eq=False)(cls)    # so that a loss needs no decorator
@@ -139,13 +141,14 @@ class Loss:
         """The wanted ones of value, gradient and curvature."""
         divisor, total = self._divisor(arrays), 0.0
         outputs = [self._outputs(order, arrays) for order in wanted]
-        fused = self.fused and wanted == (VALUE, GRADIENT) and self.reduction != "none"
-        for block, filled in self.walk(arrays, [one for several in outputs for one in several]):
+        fused = self.fused if wanted == (VALUE, GRADIENT) and self.reduction != "none" else None
+        for block, filled in self.walk(arrays, sum(outputs, [])):
             self.check(*block)
-            part = self.fused(*block, 1 / divisor, *filled) if fused else None
-            if part is not None and isfinite(part):
-                total += part
-                continue
+            if fused:
+                part = fused(*block, 1 / divisor, *filled)
+                if part is not None and isfinite(part):
+                    total += part
+                    continue
             filled = iter(filled)
             for order, term in self._wanted_terms(block, wanted):
                 if order == VALUE and self.reduction != "none":
@@ -183,17 +186,18 @@ class Loss:
         return [np.empty_like(arrays[0]) for _ in self.predictions]
 
     def _result(self, order, output, arrays):
-        if order != VALUE:
+        if order != VALUE and self.broadcasts:
             given = dict(zip(self.arguments, arrays))
             output = [_summed_to(part, given[name]) for name, part in zip(self.predictions, output)]
-        output = tuple(part[()] for part in output)    # a 0-d array becomes a scalar
-        return output if len(output) > 1 else output[0]
+        first, *others = (part[()] for part in output)    # a 0-d array becomes a scalar
+        return (first, *others) if others else first
 
 
 class Elementwise(Loss):
-    """A loss with one term per element: all arguments have the shape of the first."""
+    """A loss with one term per element: all arguments have the shape of the first, or `broadcasts`
+    names those that may be stretched to it.
+    """
 
-    broadcasts: ClassVar[tuple[str, ...]] = ()    # the arguments that may be stretched to it
     weights: ClassVar[tuple[str, ...]] = ()       # the array options that are, for `terms` to use
 
     def prepare(self, *arrays):
@@ -220,8 +224,15 @@ class Elementwise(Loss):
         """One-dimensional blocks, in memory order, whatever the strides of the arrays."""
         if not arrays[0].size:
             return
-        block = BLOCK_BYTES // arrays[0].itemsize
-        with np.nditer([*arrays, *outputs], flags=["external_loop", "buffered"],
+        block, operands = self.block_bytes // arrays[0].itemsize, [*arrays, *outputs]
+        if all(operand.flags.c_contiguous and operand.shape == arrays[0].shape
+               for operand in operands):
+            flat = [operand.reshape(-1) for operand in operands]
+            for start in range(0, arrays[0].size, block):
+                operands = [operand[start:start + block] for operand in flat]
+                yield operands[:len(arrays)], operands[len(arrays):]
+            return
+        with np.nditer(operands, flags=["external_loop", "buffered"],
                        op_flags=[["readonly"]] * len(arrays) + [["writeonly"]] * len(outputs),
                        buffersize=block) as blocks:
             for operands in blocks:
@@ -238,7 +249,6 @@ class Rowwise(Loss):
 
     axis: ClassVar[int] = 1    # where the arrays have it: 1 for classes, -1 for features
     few: ClassVar[int] = FEW    # up to which length `terms` is given copies with that axis outermost
-    block_bytes: ClassVar[int] = BLOCK_BYTES
 
     def denominator(self, *arrays):
         return prod(self.value_shape(*arrays))
@@ -255,26 +265,36 @@ class Rowwise(Loss):
             return
         # What is broadcast along rows that are shorter than this, NumPy expands in a buffer first.
         np.setbufsize(1024)    # until the end of the errstate that the call stands in
-        budget, steps = self.block_bytes // (operands[0].itemsize * max(classes, 1)), []
-        for size in reversed(rows):
-            steps.insert(0, max(1, min(size, budget)))
-            budget //= steps[0]
-        for start in product(*(range(0, size, step) for size, step in zip(rows, steps))):
-            where = (..., *(slice(i, i + step) for i, step in zip(start, steps)))
+        for where in _cuts(rows, self.block_bytes // (operands[0].itemsize * max(classes, 1))):
             block = [operand[where] for operand in operands]
+            given, results = block[:len(arrays)], block[len(arrays):]
             if classes > self.few:
-                yield block[:len(arrays)], block[len(arrays):]
+                yield given, results
                 continue
             # Sums over a short axis are slow unless it is the outer one in memory too.
-            results = [np.empty(part.shape, part.dtype) for part in block[len(arrays):]]
-            yield [part.copy(order="C") for part in block[:len(arrays)]], results
-            for part, result in zip(block[len(arrays):], results):
+            ours = [np.empty(part.shape, part.dtype) for part in results]
+            yield [part.copy(order="C") if part.ndim > len(rows) else part for part in given], ours
+            for part, result in zip(results, ours):
                 part[...] = result
 
     def _axis_first(self, array):
+        if array.ndim < 3:
+            return array.T
         order = list(range(array.ndim))
-        order.insert(0, order.pop(self.axis if array.ndim > 1 else 0))
+        order.insert(0, order.pop(self.axis))
         return array.transpose(order)    # what np.moveaxis does, without its checks
+
+
+def _cuts(rows, budget):
+    """Indices of blocks of at most `budget` rows, or of one, that cover all axes after the first."""
+    if prod(rows) <= budget:
+        return [...]
+    steps = []
+    for size in reversed(rows):
+        steps.insert(0, max(1, min(size, budget)))
+        budget //= steps[0]
+    return ((..., *(slice(i, i + step) for i, step in zip(start, steps)))
+            for start in product(*(range(0, size, step) for size, step in zip(rows, steps))))
 
 
 def along_classes(weight, block):
@@ -302,11 +322,12 @@ def dot(a, b):
     In one go a float32 sum of 10⁵ equal numbers drifts by 1e-5; in rows of 1024 it does not, and
     is still twice as fast as a multiplication and a sum.
     """
-    if a.dtype == np.float64 or a.size < 1024:
+    if a.size < 1024 or a.dtype == np.float64:
         return float(np.dot(a, b))
-    rows = a.size // 1024 * 1024
-    parts = np.vecdot(a[:rows].reshape(-1, 1024), b[:rows].reshape(-1, 1024))
-    return float(np.add.reduce(parts, dtype=np.float64)) + float(np.dot(a[rows:], b[rows:]))
+    rest = a.size % 1024
+    if rest:
+        return dot(a[:-rest], b[:-rest]) + dot(a[-rest:], b[-rest:])
+    return float(np.add.reduce(np.vecdot(a.reshape(-1, 1024), b.reshape(-1, 1024))))
 
 
 def _sum(values):

@@ -124,6 +124,9 @@ class MultiMarginLoss(Rowwise):
         yield bend
 
 
+_PAIRS = 1 << 15    # of classes and rows, that many places in a list are worth taking together
+
+
 class MultiLabelMarginLoss(Rowwise):
     r"""The hinges of a set of right classes: each should lead every class outside by 1.
 
@@ -164,17 +167,20 @@ class MultiLabelMarginLoss(Rowwise):
         scores, labels = scores[:, order], np.where(named, target, -1)[:, order]
         outside = np.vstack([scores, scores[:1]])    # the last row is for no class
         outside[labels, np.arange(len(order))] = np.finfo(scores.dtype).min
+        value, slope = np.zeros_like(scores[0]), np.zeros_like(outside)
         outside = outside[:-1]
-        value, slope = np.zeros_like(scores[0]), np.zeros_like(scores)
-        for place in range(lengths.max(initial=0)):
+        many = 1 + _PAIRS // outside.size    # places in the lists to take at a time
+        for place in range(0, lengths.max(initial=0), many):
             rows = np.count_nonzero(lengths > place)
-            own = labels[place, :rows], np.arange(rows)
-            gap = np.clip(outside[:, :rows] + (1 - scores[own]), 0, np.inf)
+            own = labels[place:place + many, :rows], np.arange(rows)
+            gap = np.clip(outside[:, :rows] + (1 - scores[own])[:, None], 0, np.inf)
+            if many > 1:
+                gap.swapaxes(1, 2)[own[0] < 0] = 0    # beyond the end of a list
             active = (gap > 0).astype(gap.dtype)
-            value[:rows] += gap.sum(axis=0)
-            slope[:, :rows] += active
-            slope[own] -= active.sum(axis=0)
+            value[:rows] += gap.sum(axis=(0, 1))
+            slope[:-1, :rows] += active.sum(axis=0)
+            slope[own] -= active.sum(axis=1)
         back = np.argsort(order)
         yield (value / len(input))[back].reshape(input.shape[1:])
-        yield (slope / len(input))[:, back].reshape(input.shape)
+        yield (slope[:-1] / len(input))[:, back].reshape(input.shape)
         yield 0.0

@@ -205,7 +205,8 @@ def test_reductions_and_entry_points_agree(case, options):
         # the value alone and the gradient alone go through `terms`, both together may be fused
         np.testing.assert_allclose(loss(*arrays), value, rtol=1e-14)
         for alone, shared in zip(in_tuple(loss.grad(*arrays)), in_tuple(gradient)):
-            np.testing.assert_allclose(alone, shared, rtol=1e-14)
+            # of a difference, no more is certain than of each
+            np.testing.assert_allclose(alone, shared, rtol=1e-14, atol=1e-15 * abs(alone).max())
     if "none" in case.reductions:
         each = case.loss(**options, reduction="none")
         total, mean = case.loss(**options, reduction="sum"), case.loss(**options)
