@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from lossbook import checks
-from lossbook.loss import Elementwise, Rowwise, along_classes, at, of_classes, option
+from lossbook.loss import Elementwise, Rowwise, along_classes, at, dot, of_classes, option
 from lossbook.stable import (
     all_but_top, logistic, row_max, row_sum, set_apart, shifted_exp, weighted_sum)
 
@@ -112,18 +112,19 @@ def binary_into(input, target, scale, gradient):
     With s = 1 for logits above 0 and else 0, and t = exp(-|x|), the loss is (s - y) x + log(1 + t)
     and its gradient (s - y) - (2 s - 1) t / (1 + t), which cancels no more than that of `terms`.
     """
-    tail = np.exp(-np.abs(input))
+    tail = np.abs(input)
+    np.negative(tail, out=tail)
+    np.exp(tail, out=tail)
     side = (input >= 0).astype(input.dtype)
     np.subtract(side, target, out=gradient)
-    cost = np.log1p(tail)
-    cost += gradient * input
+    total = float(np.log1p(tail).sum()) + dot(gradient, input)
     tail /= 1 + tail
     side *= 2
     side -= 1
     tail *= side
     gradient -= tail
     gradient *= scale
-    return float(cost.sum())
+    return total
 
 
 class FocalLoss(Rowwise):

@@ -51,6 +51,17 @@ class MarginRankingLoss(Elementwise):
         yield -pull, pull
         yield 0.0, 0.0
 
+    def fused(self, input1, input2, target, scale, in_input1, in_input2):
+        gap = input1 - input2
+        gap *= target
+        np.subtract(self.margin, gap, out=gap)
+        violated = (gap >= 0).astype(gap.dtype)
+        total = dot(violated, gap)
+        violated *= scale
+        np.multiply(target, violated, out=in_input2)
+        np.negative(in_input2, out=in_input1)
+        return total
+
 
 class HingeEmbeddingLoss(Elementwise):
     r"""A distance that should be small for pairs that are alike, and large for those that are not.

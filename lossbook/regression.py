@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from lossbook import checks
-from lossbook.loss import CURVATURE, VALUE, Elementwise, dot, option
+from lossbook.loss import CURVATURE, GRADIENT, VALUE, Elementwise, dot, option
 
 __all__ = ["L1Loss", "MSELoss", "RMSELoss", "HuberLoss", "SmoothL1Loss"]
 
@@ -38,7 +38,8 @@ class L1Loss(Elementwise):
 
     def fused(self, input, target, scale, gradient):
         error = input - target
-        np.sign(error, out=gradient)
+        # np.sign in half the time; it differs for NaN, which makes the sum no number
+        gradient[...] = (error > 0).view(np.int8) - (error < 0).view(np.int8)
         total = dot(gradient, error)
         gradient *= scale
         return total
@@ -108,32 +109,29 @@ class RMSELoss(Elementwise):
 
     def evaluate(self, arrays, wanted):
         count = self._divisor(arrays)
-        largest, root = 1.0, self._plain_root(arrays, count)
+        slopes = [] if wanted == (VALUE,) else [np.empty_like(arrays[0])]
+        largest, root = 1.0, self._plain_root(arrays, slopes, count)
         if not _SAFE <= root < np.inf:    # squares overflowed or vanished
             largest, root = self._scaled_root(arrays, count)
-        results = []
-        for order in wanted:
-            if order == VALUE:
-                results.append(arrays[0].dtype.type(largest * root))
+        results = {VALUE: arrays[0].dtype.type(largest * root)}
+        for slope in slopes:    # the errors, so far
+            if not largest:
+                slope[...] = 0
+                results[GRADIENT] = results[CURVATURE] = slope[()]
                 continue
-            output, = self._outputs(order, arrays)
-            for (input, target), (part,) in self.walk(arrays, [output]):
-                if not largest:
-                    part[...] = 0
-                    continue
-                slope = np.subtract(input, target, out=part)
-                if largest != 1:
-                    slope /= largest
-                slope *= 1 / (root * count)
-                if order == CURVATURE:
-                    part[...] = (1 / count - slope * slope) / root / largest
-            results.append(output[()])
-        return tuple(results)
+            if largest != 1:
+                slope /= largest
+            slope *= 1 / (root * count)
+            results[GRADIENT] = slope[()]
+            if CURVATURE in wanted:
+                results[CURVATURE] = (1 / count - slope * slope) / root / largest
+        return tuple(results[order] for order in wanted)
 
-    def _plain_root(self, arrays, count):
+    def _plain_root(self, arrays, slopes, count):
+        """The RMSE; the errors are kept in the place of the slopes, if there is one."""
         squares = 0.0
-        for (input, target), _ in self.walk(arrays, []):
-            error = input - target
+        for (input, target), kept in self.walk(arrays, slopes):
+            error = np.subtract(input, target, out=kept[0] if kept else None)
             squares += dot(error, error)
         return float(np.sqrt(squares / count))
 
