@@ -55,6 +55,24 @@ class BCELoss(Elementwise):
         bend_no = np.where(target == 1, 0, (1 - target) / (1 - input) ** 2)
         yield weight * (bend_yes + bend_no)
 
+    def fused(self, input, target, *weight_scale_gradient):
+        if len(weight_scale_gradient) > 2:
+            return None
+        scale, gradient = weight_scale_gradient
+        np.log(input, out=gradient)
+        gradient.clip(-100, 0, out=gradient)
+        total = dot(target, gradient)
+        other = 1 - input
+        np.log1p(-input, out=gradient)
+        gradient.clip(-100, 0, out=gradient)
+        total += dot(1 - target, gradient)
+        other *= input
+        other.clip(1e-12, 1, out=other)
+        np.subtract(input, target, out=gradient)
+        gradient /= other
+        gradient *= scale
+        return -total
+
 
 class BCEWithLogitsLoss(Elementwise):
     r"""The binary cross entropy of a logit, the sigmoid inside.

@@ -144,6 +144,17 @@ class GaussianNLLLoss(Elementwise):
         yield pull, (1 - error * pull) / var / 2
         yield 1 / var, (error * pull - 0.5) / var / var
 
+    def fused(self, input, target, var, scale, in_input, in_var):
+        error, var = input - target, var.clip(self.eps, np.inf)
+        np.divide(error, var, out=in_input)
+        error *= in_input
+        total = (float(np.log(var).sum()) + float(error.sum())) / 2
+        np.subtract(1, error, out=error)
+        np.divide(error, var, out=in_var)
+        in_var *= scale / 2
+        in_input *= scale
+        return total + (HALF_LOG_2PI * error.size if self.full else 0.0)
+
 
 class KLDivLoss(Elementwise):
     r"""The terms of the Kullback-Leibler divergence of the target from the input.
@@ -198,3 +209,12 @@ class KLDivLoss(Elementwise):
         yield np.where(truth == 0, 0, truth * surprise)
         yield -truth
         yield 0.0
+
+    def fused(self, input, target, scale, gradient):
+        if self.log_target:
+            return None
+        surprise = target.clip(np.finfo(target.dtype).smallest_subnormal, np.inf)    # 0 log 0 = 0
+        np.log(surprise, out=surprise)
+        surprise -= input
+        np.multiply(target, -scale, out=gradient)
+        return dot(target, surprise)

@@ -189,8 +189,8 @@ class Loss:
         if order != VALUE and self.broadcasts:
             given = dict(zip(self.arguments, arrays))
             output = [_summed_to(part, given[name]) for name, part in zip(self.predictions, output)]
-        first, *others = (part[()] for part in output)    # a 0-d array becomes a scalar
-        return (first, *others) if others else first
+        output = [part[()] for part in output]    # a 0-d array becomes a scalar
+        return tuple(output) if len(output) > 1 else output[0]
 
 
 class Elementwise(Loss):
@@ -206,10 +206,10 @@ class Elementwise(Loss):
         for name, array in zip(self.arguments[1:], arrays[1:]):
             check = checks.broadcast if name in self.broadcasts else checks.shape
             check(name, array, expected, first)
-        weights = {name: getattr(self, name) for name in self.weights}
-        if all(weight is None for weight in weights.values()):
+        weights = [getattr(self, name) for name in self.weights]
+        if all([weight is None for weight in weights]):
             return arrays
-        for name, weight in weights.items():
+        for name, weight in zip(self.weights, weights):
             weight = np.asarray(1.0 if weight is None else weight, arrays[0].dtype)
             arrays.append(checks.broadcast(name, weight, expected, first))
         return arrays
@@ -222,15 +222,16 @@ class Elementwise(Loss):
 
     def walk(self, arrays, outputs):
         """One-dimensional blocks, in memory order, whatever the strides of the arrays."""
-        if not arrays[0].size:
+        size, block = arrays[0].size, self.block_bytes // arrays[0].itemsize
+        if not size:
             return
-        block, operands = self.block_bytes // arrays[0].itemsize, [*arrays, *outputs]
-        if all(operand.flags.c_contiguous and operand.shape == arrays[0].shape
-               for operand in operands):
-            flat = [operand.reshape(-1) for operand in operands]
-            for start in range(0, arrays[0].size, block):
-                operands = [operand[start:start + block] for operand in flat]
-                yield operands[:len(arrays)], operands[len(arrays):]
+        operands = [*arrays, *outputs]
+        if all([operand.size == size and operand.flags.c_contiguous for operand in operands]):
+            operands = [operand.reshape(-1) for operand in operands]
+            for start in range(0, size, block):
+                part = operands if size <= block else [
+                    operand[start:start + block] for operand in operands]
+                yield part[:len(arrays)], part[len(arrays):]
             return
         with np.nditer(operands, flags=["external_loop", "buffered"],
                        op_flags=[["readonly"]] * len(arrays) + [["writeonly"]] * len(outputs),
