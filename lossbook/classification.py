@@ -284,15 +284,17 @@ class SoftMarginLoss(Elementwise):
 
     def fused(self, input, target, scale, gradient):
         margin = input * target
-        tail = np.exp(-np.abs(margin))
-        cost = np.log1p(tail)
-        cost -= np.clip(margin, -np.inf, 0)
+        tail = np.abs(margin)
+        np.negative(tail, out=tail)
+        np.exp(tail, out=tail)
         np.maximum((margin <= 0).astype(input.dtype), tail, out=gradient)
+        margin.clip(-np.inf, 0, out=margin)
+        total = float(np.log1p(tail).sum()) - float(margin.sum())
         tail += 1
         gradient /= tail
         gradient *= target
         gradient *= -scale
-        return float(cost.sum())
+        return total
 
 
 class _OfClasses(Rowwise):
