@@ -8,7 +8,7 @@ import numpy as np
 from lossbook import checks
 from lossbook.loss import Elementwise, Rowwise, along_classes, at, dot, of_classes, option
 from lossbook.stable import (
-    all_but_top, logistic, row_max, row_sum, set_apart, shifted_exp, weighted_sum)
+    all_but_top, log_softmax, logistic, row_max, row_sum, set_apart, weighted_sum)
 
 __all__ = ["BCELoss", "BCEWithLogitsLoss", "FocalLoss", "SoftMarginLoss", "NLLLoss",
            "CrossEntropyLoss"]
@@ -112,8 +112,8 @@ class BCEWithLogitsLoss(Elementwise):
     def terms(self, input, target, weight=1.0, pos_weight=1.0):
         yes, no = weight * pos_weight * target, weight * (1 - target)
         parts = logistic(input)
-        costs_yes, costs_no = next(parts)
-        yield no * costs_yes + yes * costs_no
+        both = np.minimum(*next(parts))    # what a sure answer costs, right or wrong
+        yield (no + yes) * both + np.where(input >= 0, no, -yes) * input
         one, zero = next(parts)
         yield no * one - yes * zero
         yield (no + yes) * one * zero
@@ -435,10 +435,9 @@ class CrossEntropyLoss(_OfClasses):
     def terms(self, input, target):
         share = self._share(input, target)
         total = share.sum(axis=0)
-        top, others, powers = shifted_exp(input)
-        yield weighted_sum(share, np.log1p(others) - (input - top))
-        right = powers / (1 + others)
-        wrong = (others + (1 - powers)) / (1 + others)
+        log_q = log_softmax(input)
+        yield weighted_sum(share, -log_q)
+        right, wrong = np.exp(log_q), -np.expm1(log_q)
         yield right * (total - share) - wrong * share
         yield total * right * wrong
 

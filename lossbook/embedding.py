@@ -169,9 +169,8 @@ class CosineEmbeddingLoss(_OfVectors):
         apart = (_dots(between, between) + lack1 + lack2) / 2
         yield np.where(target > 0, apart, np.maximum(gap, 0))
         slope = np.where(target > 0, -target, gap >= 0)
-        # (unit2 - cosine * unit1) and (unit1 - cosine * unit2), with the digits of `apart`
-        yield ((slope / length1) * (apart * unit1 - between),
-               (slope / length2) * (apart * unit2 + between))
+        yield ((slope / length1) * (unit2 - cosine * unit1),
+               (slope / length2) * (unit1 - cosine * unit2))
 
     def fused(self, input1, input2, target, scale, in_input1, in_input2):
         length1, lack1 = _unit_into(in_input1, input1)
@@ -181,6 +180,7 @@ class CosineEmbeddingLoss(_OfVectors):
         gap = 1 - apart - self.margin
         alike = target > 0
         slope = scale * np.where(alike, -1, gap >= 0).astype(target.dtype)
+        # unit2 - cosine * unit1 and unit1 - cosine * unit2
         in_input1 *= apart
         in_input1 -= between
         in_input1 *= slope / length1

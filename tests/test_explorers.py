@@ -20,7 +20,7 @@ from tools.notebooks import ROOT, read
 
 STATIC = ROOT / "book" / "_static"
 DRAWN = [name for name, explorer in EXPLORERS.items() if explorer.panels]
-PYTHON = {**vars(lossbook), "np": np, "log_softmax": log_softmax}
+PYTHON = {**{name: getattr(lossbook, name) for name in lossbook.__all__}, "np": np, "log_softmax": log_softmax}
 
 
 def run(call):
