@@ -112,8 +112,8 @@ class BCEWithLogitsLoss(Elementwise):
     def terms(self, input, target, weight=1.0, pos_weight=1.0):
         yes, no = weight * pos_weight * target, weight * (1 - target)
         parts = logistic(input)
-        both = np.minimum(*next(parts))    # what a sure answer costs, right or wrong
-        yield (no + yes) * both + np.where(input >= 0, no, -yes) * input
+        near = np.minimum(*next(parts))    # log(1 + exp(-|x|))
+        yield (no + yes) * near + np.where(input >= 0, no, -yes) * input
         one, zero = next(parts)
         yield no * one - yes * zero
         yield (no + yes) * one * zero

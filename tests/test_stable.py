@@ -66,6 +66,32 @@ def test_logsumexp_and_log_softmax():
     assert stable.logsumexp(np.float32([1e8, 1e8])).dtype == np.float32
 
 
+@pytest.mark.parametrize("length", [1, 3, 100, 256, 257, 5000, 9000])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
+def test_rows_are_reduced_where_they_lie(length, dtype):
+    """Side by side in memory, or with the axis outermost: the same, however long a row is."""
+    rows = np.random.default_rng(0).random((7, length)).astype(dtype)
+    near = {"rtol": 4 * np.finfo(dtype).eps}
+    for block in (rows.T, np.ascontiguousarray(rows.T), rows[:, ::-1].T, rows[:, ::2].T):
+        exact = block.astype(np.longdouble).sum(axis=0, keepdims=True).astype(dtype)
+        loose = {"rtol": length * np.finfo(dtype).eps}    # NumPy adds up along an outer axis in turn
+        np.testing.assert_allclose(stable.row_sum(block), exact, **(
+            near if block.T.flags.c_contiguous else loose))
+        np.testing.assert_array_equal(stable.row_max(block), block.max(axis=0, keepdims=True))
+    equal = np.full((3, length), 1 / 3, dtype).T    # where rounding goes one way
+    np.testing.assert_allclose(stable.row_sum(equal), length * float(equal[0, 0]), **near)
+    assert np.isnan(stable.row_max(np.array([[1.0, np.nan]]).T)).all()
+
+
+def test_the_own_entry_is_set_apart():
+    x = np.array([[1.0, 800.0, -3.0], [0.0, 2.0, 1.0]]).T
+    top, powers, mine, others = stable.set_apart(x, (np.array([1, 0]), np.arange(2)))
+    np.testing.assert_array_equal(top, [800, 2])
+    np.testing.assert_array_equal(mine, [1, np.exp(-2)])
+    np.testing.assert_array_equal(powers[[1, 0], [0, 1]], 0)
+    np.testing.assert_allclose(others, [0, 1 + np.exp(-1)])
+
+
 def test_xlogy():
     x, y = np.array([0.0, 0.0, 2.0, 1.0]), np.array([0.0, np.inf, 3.0, 0.0])
     np.testing.assert_array_equal(stable.xlogy(x, y), [0, 0, 2 * np.log(3), -np.inf])
