@@ -221,20 +221,34 @@ class FocalLoss(Rowwise):
             yield yes * of_yes + sign * no * of_no
 
     def _classes(self, input, target):
-        """Yes or no once more: the label against the sum of all others, by its log-odds."""
-        own = at(target)
-        top, powers, _, rest = set_apart(input, own)
-        odds = (input[own] - top) - np.log(rest)
-        weight = of_classes(self.alpha, target, input)
-        value, slope, bend = (weight * term for term in self._faded(logistic(odds)))
+        own, powers, rest, parts = self._against_others(input, target)
+        value, slope, bend = parts
         yield value
-        share = powers / np.maximum(rest, np.finfo(rest.dtype).smallest_subnormal)
+        share = powers / rest
         gradient = -slope * share
         gradient[own] = slope
         yield gradient
         curvature = bend * share**2 - slope * share * (1 - share)
         curvature[own] = bend
         yield curvature
+
+    def fused(self, input, target, scale, gradient):
+        if input.ndim == target.ndim:
+            return None
+        own, powers, rest, parts = self._against_others(input, target)
+        value, slope = next(parts), scale * next(parts)
+        np.multiply(powers, -slope / rest, out=gradient)
+        gradient[own] = slope
+        return float(value.sum())
+
+    def _against_others(self, input, target):
+        """Yes or no once more: the label against the sum of all others, by its log-odds."""
+        own = at(target)
+        top, powers, _, rest = set_apart(input, own)
+        odds = (input[own] - top) - np.log(rest)
+        weight = of_classes(self.alpha, target, input)
+        parts = (weight * term for term in self._faded(logistic(odds)))
+        return own, powers, np.maximum(rest, np.finfo(rest.dtype).smallest_subnormal), parts
 
     def _faded(self, parts):
         """The loss of the truth, its slope and its bend; `parts` are `logistic` of its log-odds."""

@@ -7,7 +7,7 @@ import numpy as np
 from lossbook import checks
 from lossbook.classification import binary_into
 from lossbook.loss import Rowwise, along_classes, at, of_classes, option
-from lossbook.stable import logistic
+from lossbook.stable import logistic, row_sum
 
 __all__ = ["MultiLabelSoftMarginLoss", "MultiMarginLoss", "MultiLabelMarginLoss"]
 
@@ -123,6 +123,20 @@ class MultiMarginLoss(Rowwise):
         bend[own] = bend.sum(axis=0)
         yield bend
 
+    def fused(self, input, target, scale, gradient):
+        own, weight = at(target), of_classes(self.weight, target, input) / len(input)
+        gap = np.subtract(input[own], input)
+        np.subtract(self.margin, gap, out=gap)
+        gap.clip(0, np.inf, out=gap)
+        gap[own] = 0
+        if self.p == 1:
+            costs, push = row_sum(gap), np.greater(gap, 0, out=gap, casting="unsafe")
+        else:
+            costs, push = row_sum(gap * gap), np.add(gap, gap, out=gap)
+        np.multiply(push, scale * weight, out=gradient)
+        gradient[own] = -row_sum(gradient)[0]
+        return float((weight * costs).sum())
+
 
 _PAIRS = 1 << 15    # of classes and rows, that many places in a list are worth taking together
 
@@ -179,7 +193,7 @@ class MultiLabelMarginLoss(Rowwise):
             active = (gap > 0).astype(gap.dtype)
             value[:rows] += gap.sum(axis=(0, 1))
             slope[:-1, :rows] += active.sum(axis=0)
-            slope[own] -= active.sum(axis=1)
+            slope[own] -= np.ones(len(scores), gap.dtype) @ active    # the sum over the classes
         back = np.argsort(order)
         yield (value / len(input))[back].reshape(input.shape[1:])
         yield (slope[:-1] / len(input))[:, back].reshape(input.shape)

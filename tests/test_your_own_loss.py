@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from tools.faults import copy_of_the_tree
-from tools.notebooks import BOOK, ROOT, read
+from tools.notebooks import BOOK, read
 
 PAGE = BOOK / "practice/your_own_loss.ipynb"
 NAMED = re.compile(r"# ((?:lossbook|tests)/[\w/]+\.py)\n")
