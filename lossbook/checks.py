@@ -120,8 +120,8 @@ def reals(names, values):
 
 def within(name, array, low, high, expected):
     """Refuse numbers below `low` or above `high`; NaN passes, to show in the result."""
-    inside = (low == -np.inf or array.min(initial=low) >= low) and (
-        high == np.inf or array.max(initial=high) <= high)
+    inside = (low == -np.inf or np.minimum.reduce(array, axis=None, initial=high) >= low) and (
+        high == np.inf or np.maximum.reduce(array, axis=None, initial=low) <= high)
     if not inside:    # or there is a NaN
         outside = (array < low) | (array > high)
         if outside.any():

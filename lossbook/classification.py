@@ -133,10 +133,11 @@ def binary_into(input, target, scale, gradient):
     tail = np.abs(input)
     np.negative(tail, out=tail)
     np.exp(tail, out=tail)
+    total = float(np.log1p(tail, out=gradient).sum())
+    tail /= np.add(tail, 1, out=gradient)
     side = (input >= 0).astype(input.dtype)
     np.subtract(side, target, out=gradient)
-    total = float(np.log1p(tail).sum()) + dot(gradient, input)
-    tail /= 1 + tail
+    total += dot(gradient, input)
     side *= 2
     side -= 1
     tail *= side
@@ -301,9 +302,9 @@ class SoftMarginLoss(Elementwise):
         tail = np.abs(margin)
         np.negative(tail, out=tail)
         np.exp(tail, out=tail)
+        total = float(np.log1p(tail, out=gradient).sum())
         np.maximum((margin <= 0).astype(input.dtype), tail, out=gradient)
-        margin.clip(-np.inf, 0, out=margin)
-        total = float(np.log1p(tail).sum()) - float(margin.sum())
+        total -= float(margin.clip(-np.inf, 0, out=margin).sum())
         tail += 1
         gradient /= tail
         gradient *= target
