@@ -319,7 +319,7 @@ class _OfClasses(Rowwise):
     ignore_index: int = option(-100, checks.integer)
 
     arguments: ClassVar = ("input", "target")
-    block_bytes: ClassVar = 1 << 21
+    block_bytes: ClassVar = 1 << 21    # many small calls for each block: the fewer, the better
 
     def prepare(self, input, target):
         input = checks.real("input", input)

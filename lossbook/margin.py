@@ -174,7 +174,8 @@ class MultiLabelMarginLoss(Rowwise):
         return [input, checks.class_lists("target", target, input)]
 
     def terms(self, input, target):
-        scores, target = input.reshape(len(input), -1), target.reshape(len(input), -1)
+        scores = input.reshape(len(input), -1)
+        target = target.reshape(len(input), -1)
         named = np.logical_and.accumulate(target >= 0, axis=0)
         lengths = named.sum(axis=0)
         order = np.argsort(-lengths)    # the rows with the longest lists first
@@ -183,7 +184,8 @@ class MultiLabelMarginLoss(Rowwise):
         outside[labels, np.arange(len(order))] = np.finfo(scores.dtype).min
         value, slope = np.zeros_like(scores[0]), np.zeros_like(outside)
         outside = outside[:-1]
-        many = 1 + _PAIRS // outside.size    # places in the lists to take at a time
+        many = 1 + _PAIRS // outside.size    # places to take at a time
+        each = np.ones(len(scores), scores.dtype)
         for place in range(0, lengths.max(initial=0), many):
             rows = np.count_nonzero(lengths > place)
             own = labels[place:place + many, :rows], np.arange(rows)
@@ -193,7 +195,7 @@ class MultiLabelMarginLoss(Rowwise):
             active = (gap > 0).astype(gap.dtype)
             value[:rows] += gap.sum(axis=(0, 1))
             slope[:-1, :rows] += active.sum(axis=0)
-            slope[own] -= np.ones(len(scores), gap.dtype) @ active    # the sum over the classes
+            slope[own] -= each @ active    # the sum over the classes
         back = np.argsort(order)
         yield (value / len(input))[back].reshape(input.shape[1:])
         yield (slope[:-1] / len(input))[:, back].reshape(input.shape)

@@ -88,7 +88,7 @@ def main(words: list[str]) -> int:
         for target, done in zip(targets, pool.map(partial(in_a_copy, run), targets)):
             if done.returncode:
                 pool.shutdown(cancel_futures=True)
-                print(f"{target} is red without a fault", flush=True)
+                print(f"{target} is red without a fault: {first_failure(done.stdout)}", flush=True)
                 return 1
         print(f"{len(targets)} targets are green without a fault", flush=True)
         missed = 0
