@@ -58,6 +58,25 @@ def test_blocks_do_not_change_a_result():
     np.testing.assert_allclose(slope, np.exp(log_p) - one_hot, atol=1e-15)
 
 
+def test_a_call_leaves_the_settings_of_numpy_as_they_are():
+    before = np.getbufsize(), np.geterr()
+    CrossEntropyLoss().value_and_grad(rng.normal(size=(3, 100)), [0, 1, 2])
+    assert (np.getbufsize(), np.geterr()) == before
+
+
+def test_a_float32_loss_computes_in_float32():
+    """A denominator that is a NumPy scalar would make a whole block float64."""
+    seen = []
+
+    class Watched(CrossEntropyLoss):
+        def fused(self, input, target, scale, gradient):
+            seen.append((scale * gradient).dtype)
+            return None
+
+    Watched().value_and_grad(rng.normal(size=(3, 4)).astype(np.float32), [0, 1, -100])
+    assert seen == [np.float32]
+
+
 def test_a_loss_without_curvature_says_so():
     class Flat(Elementwise):
         def terms(self, input, target):
