@@ -130,9 +130,7 @@ def binary_into(input, target, scale, gradient):
     With s = 1 for logits above 0 and else 0, and t = exp(-|x|), the loss is (s - y) x + log(1 + t)
     and its gradient (s - y) - (2 s - 1) t / (1 + t), which cancels no more than that of `terms`.
     """
-    tail = np.abs(input)
-    np.negative(tail, out=tail)
-    np.exp(tail, out=tail)
+    tail = _tail(input)
     total = float(np.log1p(tail, out=gradient).sum())
     tail /= np.add(tail, 1, out=gradient)
     side = (input >= 0).astype(input.dtype)
@@ -144,6 +142,13 @@ def binary_into(input, target, scale, gradient):
     gradient -= tail
     gradient *= scale
     return total
+
+
+def _tail(x):
+    """exp(-|x|), in one buffer."""
+    tail = np.abs(x)
+    np.negative(tail, out=tail)
+    return np.exp(tail, out=tail)
 
 
 class FocalLoss(Rowwise):
@@ -299,9 +304,7 @@ class SoftMarginLoss(Elementwise):
 
     def fused(self, input, target, scale, gradient):
         margin = input * target
-        tail = np.abs(margin)
-        np.negative(tail, out=tail)
-        np.exp(tail, out=tail)
+        tail = _tail(margin)
         total = float(np.log1p(tail, out=gradient).sum())
         np.maximum((margin <= 0).astype(input.dtype), tail, out=gradient)
         total -= float(margin.clip(-np.inf, 0, out=margin).sum())
