@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from lossbook import checks
-from lossbook.loss import Elementwise, Rowwise, along_classes, at, dot, of_classes, option
+from lossbook.loss import Elementwise, Own, Rowwise, along_classes, dot, of_classes, option
 from lossbook.stable import (
     all_but_top, log_softmax, logistic, row_max, row_sum, set_apart, weighted_sum)
 
@@ -232,10 +232,10 @@ class FocalLoss(Rowwise):
         yield value
         share = powers / rest
         gradient = -slope * share
-        gradient[own] = slope
+        own.put(gradient, slope)
         yield gradient
         curvature = bend * share**2 - slope * share * (1 - share)
-        curvature[own] = bend
+        own.put(curvature, bend)
         yield curvature
 
     def fused(self, input, target, scale, gradient):
@@ -244,14 +244,14 @@ class FocalLoss(Rowwise):
         own, powers, rest, parts = self._against_others(input, target)
         value, slope = next(parts), scale * next(parts)
         np.multiply(powers, -slope / rest, out=gradient)
-        gradient[own] = slope
+        own.put(gradient, slope)
         return float(value.sum())
 
     def _against_others(self, input, target):
         """Yes or no once more: the label against the sum of all others, by its log-odds."""
-        own = at(target)
+        own = Own(target)
         top, powers, _, rest = set_apart(input, own)
-        odds = (input[own] - top) - np.log(rest)
+        odds = (own.of(input) - top) - np.log(rest)
         weight = of_classes(self.alpha, target, input)
         parts = (weight * term for term in self._faded(logistic(odds)))
         return own, powers, np.maximum(rest, np.finfo(rest.dtype).smallest_subnormal), parts
@@ -328,19 +328,18 @@ class _OfClasses(Rowwise):
         input = checks.real("input", input)
         axis = checks.class_axis("input", input, self.axis)
         checks.per_class(self.weight, input.shape[axis])
-        return [input, checks.classes("target", target, input, axis, self.ignore_index)]
-
-    def denominator(self, input, target):
+        target = checks.classes("target", target, input, axis, self.ignore_index)
         kept = target != self.ignore_index
-        return np.count_nonzero(kept) if self.weight is None else float(self.weight[target[kept]].sum())
+        return [input, target] if kept.all() else [input, np.where(kept, target, 0), kept]
 
-    def labels(self, input, target):
-        """The label of each row and its weight; both are 0 where the target is left out."""
-        kept = target != self.ignore_index
-        if kept.all():
-            return target, of_classes(self.weight, target, input)
-        labels = np.where(kept, target, 0)
-        return labels, kept.astype(input.dtype) * of_classes(self.weight, labels, input)
+    def denominator(self, input, target, kept=None):
+        labels = target if kept is None else target[kept]
+        return labels.size if self.weight is None else float(self.weight[labels].sum())
+
+    def row_weight(self, input, target, kept=None):
+        """The weight of each row's class, 0 for a row that is left out."""
+        weight = of_classes(self.weight, target, input)
+        return weight if kept is None else kept.astype(input.dtype) * weight
 
 
 class NLLLoss(_OfClasses):
@@ -374,24 +373,24 @@ class NLLLoss(_OfClasses):
     few: ClassVar = 0                   # one entry of a row is read: no copies,
     block_bytes: ClassVar = 1 << 23     # and nothing else that should fit the cache
 
-    def check(self, input, target):
+    def check(self, input, target, kept=None):
         slack = 1e-3 if input.dtype == np.float32 else 1e-6
         checks.within("input", input, -np.inf, slack, "log-probabilities, 0 or below")
 
-    def terms(self, input, target):
-        labels, weight = self.labels(input, target)
-        yield -weighted_sum(np.asarray(weight)[None], input[at(labels)][None])
+    def terms(self, input, target, kept=None):
+        own, weight = Own(target), self.row_weight(input, target, kept)
+        yield -weighted_sum(np.asarray(weight)[None], own.of(input)[None])
         slope = np.zeros_like(input)
-        slope[at(labels)] = -weight
+        own.put(slope, -weight)
         yield slope
         yield 0.0
 
-    def fused(self, input, target, scale, gradient):
-        labels, weight = self.labels(input, target)
-        own = at(labels)
-        gradient[...] = 0
-        gradient[own] = -scale * weight
-        return -float((weight * input[own]).sum())
+    def fused(self, input, target, *kept_scale_gradient):
+        *kept, scale, gradient = kept_scale_gradient
+        own, weight = Own(target), self.row_weight(input, target, *kept)
+        gradient.fill(0)
+        own.put(gradient, -scale * weight)
+        return -float((weight * own.of(input)).sum())
 
 
 class CrossEntropyLoss(_OfClasses):
@@ -441,17 +440,17 @@ class CrossEntropyLoss(_OfClasses):
         checks.per_class(self.weight, input.shape[checks.class_axis("input", input, self.axis)])
         return [input, target]
 
-    def check(self, input, target):
+    def check(self, input, target, kept=None):
         if target.ndim == input.ndim:
             checks.distribution("target", target, 0, called=self.axis if input.ndim > 1 else 0)
 
-    def denominator(self, input, target):
+    def denominator(self, input, target, kept=None):
         if target.ndim == input.ndim:
             return Rowwise.denominator(self, input, target)
-        return super().denominator(input, target)
+        return super().denominator(input, target, kept)
 
-    def terms(self, input, target):
-        share = self._share(input, target)
+    def terms(self, input, target, kept=None):
+        share = self._share(input, target, kept)
         total = share.sum(axis=0)
         log_q = log_softmax(input)
         yield weighted_sum(share, -log_q)
@@ -459,22 +458,21 @@ class CrossEntropyLoss(_OfClasses):
         yield right * (total - share) - wrong * share
         yield total * right * wrong
 
-    def fused(self, input, target, scale, gradient):
+    def fused(self, input, target, *kept_scale_gradient):
         """For one class per row: its own exponential is set apart from all others."""
+        *kept, scale, gradient = kept_scale_gradient
         if target.ndim == input.ndim or self.label_smoothing:
-            return self._fused_shares(input, target, scale, gradient)
-        labels, weight = self.labels(input, target)
-        own = at(labels)
+            return self._fused_shares(input, self._share(input, target, *kept), scale, gradient)
+        own, weight = Own(target), self.row_weight(input, target, *kept)
         top, powers, mine, others = set_apart(input, own)
         part = scale * weight / (others + mine)
         np.multiply(powers, part, out=gradient)
-        gradient[own] = -part * others
+        own.put(gradient, -part * others)
         # The largest exponential is 1, so of these two terms neither is negative.
-        cost = np.log1p(others + (mine - 1)) + (top - input[own])
+        cost = np.log1p(others + (mine - 1)) + (top - own.of(input))
         return float((weight * cost).sum())
 
-    def _fused_shares(self, input, target, scale, gradient):
-        share = self._share(input, target)
+    def _fused_shares(self, input, share, scale, gradient):
         total = row_sum(share)
         shifted = input - row_max(input)
         np.exp(shifted, out=gradient)
@@ -490,18 +488,16 @@ class CrossEntropyLoss(_OfClasses):
             gradient *= scale / (1 + others)
         return float(cost.sum())
 
-    def _share(self, input, target):
+    def _share(self, input, target, kept=None):
         """The weighted target distribution of each row, smoothed."""
         weight = along_classes(self.weight, input)
         if target.ndim == input.ndim:
-            even = 1.0
             share = target if self.weight is None else weight * target
         else:
-            even = target != self.ignore_index
-            labels, own = self.labels(input, target)
             share = np.zeros_like(input)
-            share[at(labels)] = own
+            Own(target).put(share, self.row_weight(input, target, kept))
         if self.label_smoothing:
+            even = self.label_smoothing / len(input) * weight
             share = (1 - self.label_smoothing) * share
-            share += self.label_smoothing / len(input) * weight * even
+            share += even if kept is None else even * kept
         return share

@@ -298,7 +298,8 @@ class TripletMarginWithDistanceLoss(_Triplet):
     distance_function : callable, default None
         Called with two arrays of one shape (…, D); it returns the distances, of shape (…), their
         gradients in the first array, and those in the second, both of its shape. Rows may come in
-        parts, so a distance must depend on its own row only. None stands for the Euclidean distance
+        parts, so a distance must depend on its own row only; without a reduction they come in
+        float64. None stands for the Euclidean distance
         of ``TripletMarginLoss``, with its eps of 1e-6.
     margin : positive float, default 1.0
     swap : bool, default False
@@ -360,12 +361,15 @@ def _norm(difference, p):
             direction = difference / length
             return length, direction, -direction
     size = np.abs(difference)
-    top = size.max(axis=0)
-    scale = np.where(top > 0, top, 1)    # so that no power overflows or vanishes
-    ratio = size / scale
-    length = (ratio**p).sum(axis=0) ** (1 / p)
-    direction = np.sign(difference) * (ratio / np.where(length > 0, length, 1)) ** (p - 1)
-    return scale * length, direction, -direction
+    total = (size**p).sum(axis=0)
+    scale = 1.0
+    if not _has_root(total):    # measured in the largest, no power overflows or vanishes
+        top = size.max(axis=0)
+        scale = np.where(top > 0, top, 1)
+        size = size / scale
+        total = (size**p).sum(axis=0)
+    direction = np.sign(difference) * size ** (p - 1) / np.where(total > 0, total, 1) ** (1 - 1 / p)
+    return scale * total ** (1 / p), direction, -direction
 
 
 def _unit(vectors):

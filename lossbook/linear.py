@@ -115,7 +115,7 @@ class LinearCrossEntropyLoss(_OfClasses):
     def denominator(self, input, linear_weight, target, linear_bias):
         if target.dtype.kind == "f":
             return int(np.prod(self.value_shape(input, linear_weight, target, linear_bias)))
-        return super().denominator(input, target)
+        return super().denominator(input, target, target != self.ignore_index)
 
     def evaluate(self, arrays, wanted):
         if CURVATURE in wanted:

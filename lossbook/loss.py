@@ -56,8 +56,10 @@ class Loss:
         raises `ValueError`; the sum of nothing is 0.
 
     Arrays are float32 or float64, or integers, which take the type of the others, float64 if there
-    is none; the result has the type of the input. NaN and infinity are data like any other: they
-    flow through the formula into the result, without a warning. Arrays are never modified.
+    is none; the result has the type of the input. Without a reduction the `terms` of float32 data
+    are computed in float64, so that each result is the true number, rounded once. NaN and infinity
+    are data like any other: they flow through the formula into the result, without a warning.
+    Arrays are never modified.
     """
 
     reduction: str = "mean"
@@ -150,6 +152,9 @@ class Loss:
                     total += part
                     continue
             filled = iter(filled)
+            if self.reduction == "none":    # what is not summed is rounded once, at its end
+                block = [part.astype(np.float64) if part.dtype == np.float32 else part
+                         for part in block]
             for order, term in self._wanted_terms(block, wanted):
                 if order == VALUE and self.reduction != "none":
                     total += _sum(term)
@@ -310,11 +315,33 @@ def of_classes(weight, labels, block):
     return 1.0 if weight is None else weight.astype(block.dtype)[labels]
 
 
-def at(labels):
-    """The index of each row's class: block[at(labels)] is one number per row."""
-    axes = range(labels.ndim)
-    return labels, *(np.arange(size).reshape([-1 if i == axis else 1 for i in axes])
-                     for axis, size in enumerate(labels.shape))
+class Own:
+    """Each row's own entry of a block, that of its label: `of` reads it, `put` writes it.
+
+    An index along the memory of a block is four times as fast as one along its axes.
+    """
+
+    def __init__(self, labels):
+        self.labels, self.indices = labels, {}
+
+    def of(self, block):
+        entries, index = self._where(block)
+        return entries[index]
+
+    def put(self, block, values):
+        entries, index = self._where(block)
+        entries[index] = values
+
+    def _where(self, block):
+        outermost = block.flags.c_contiguous    # the classes; else each row's lie side by side
+        if not (outermost or block.ndim == 2 and block.T.flags.c_contiguous):
+            return block, (self.labels, *np.ix_(*map(np.arange, self.labels.shape)))
+        if outermost not in self.indices:
+            rows, step = self.labels.size, len(block)
+            self.indices[outermost] = (
+                self.labels * rows + np.arange(rows).reshape(self.labels.shape) if outermost
+                else self.labels + np.arange(0, rows * step, step))
+        return (block if outermost else block.T).reshape(-1), self.indices[outermost]
 
 
 def dot(a, b):

@@ -6,7 +6,7 @@ import numpy as np
 
 from lossbook import checks
 from lossbook.classification import binary_into
-from lossbook.loss import Rowwise, along_classes, at, of_classes, option
+from lossbook.loss import Own, Rowwise, along_classes, of_classes, option
 from lossbook.stable import logistic, row_sum
 
 __all__ = ["MultiLabelSoftMarginLoss", "MultiMarginLoss", "MultiLabelMarginLoss"]
@@ -111,30 +111,30 @@ class MultiMarginLoss(Rowwise):
         return [input, checks.classes("target", target, input, -1)]
 
     def terms(self, input, target):
-        own = at(target)
-        gap = np.clip(self.margin - (input[own] - input), 0, np.inf)
-        gap[own] = 0    # a class has no lead over itself
+        own = Own(target)
+        gap = np.clip(self.margin - (own.of(input) - input), 0, np.inf)
+        own.put(gap, 0)    # a class has no lead over itself
         weight = of_classes(self.weight, target, input) / len(input)
         yield weight * (gap if self.p == 1 else gap * gap).sum(axis=0)
         push = weight * ((gap > 0) if self.p == 1 else 2 * gap)
-        push[own] = -push.sum(axis=0)
+        own.put(push, -push.sum(axis=0))
         yield push
         bend = weight * (2.0 * (gap > 0) * (self.p == 2))
-        bend[own] = bend.sum(axis=0)
+        own.put(bend, bend.sum(axis=0))
         yield bend
 
     def fused(self, input, target, scale, gradient):
-        own, weight = at(target), of_classes(self.weight, target, input) / len(input)
-        gap = np.subtract(input[own], input)
+        own, weight = Own(target), of_classes(self.weight, target, input) / len(input)
+        gap = np.subtract(own.of(input), input)
         np.subtract(self.margin, gap, out=gap)
         gap.clip(0, np.inf, out=gap)
-        gap[own] = 0
+        own.put(gap, 0)
         if self.p == 1:
             costs, push = row_sum(gap), np.greater(gap, 0, out=gap, casting="unsafe")
         else:
             costs, push = row_sum(gap * gap), np.add(gap, gap, out=gap)
         np.multiply(push, scale * weight, out=gradient)
-        gradient[own] = -row_sum(gradient)[0]
+        own.put(gradient, -row_sum(gradient)[0])
         return float((weight * costs).sum())
 
 

@@ -83,13 +83,14 @@ def all_but_top(powers):
 
 
 def set_apart(x, own):
-    """The maxima along axis 0; exp(x - maximum), with 0 in the place of each row's `own` entry;
+    """The maxima along axis 0; exp(x - maximum), with 0 in the place of each row's own entry;
     those entries, and the sums of all others.
     """
     top = row_max(x)
     powers = x - top
     np.exp(powers, out=powers)
-    mine, powers[own] = powers[own], 0
+    mine = own.of(powers)
+    own.put(powers, 0)
     return top[0], powers, mine, row_sum(powers)[0]
 
 

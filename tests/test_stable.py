@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossbook import stable
+from lossbook.loss import Own
 
 POINTS = np.array([-1e4, -1e3, -745, -709, -104, -88, -37.43, -20, -1, -1e-8, -1e-300, 0,
                    1e-300, 1e-8, 1, 20, 37.43, 88, 104, 709, 745, 1e3, 1e4])
@@ -85,7 +86,7 @@ def test_rows_are_reduced_where_they_lie(length, dtype):
 
 def test_the_own_entry_is_set_apart():
     x = np.array([[1.0, 800.0, -3.0], [0.0, 2.0, 1.0]]).T
-    top, powers, mine, others = stable.set_apart(x, (np.array([1, 0]), np.arange(2)))
+    top, powers, mine, others = stable.set_apart(x, Own(np.array([1, 0])))
     np.testing.assert_array_equal(top, [800, 2])
     np.testing.assert_array_equal(mine, [1, np.exp(-2)])
     np.testing.assert_array_equal(powers[[1, 0], [0, 1]], 0)
