@@ -188,7 +188,7 @@ class FocalLoss(Rowwise):
     alpha: float | np.ndarray | None = option(None, checks.balance)
     gamma: float = option(2.0, checks.non_negative)
 
-    block_bytes: ClassVar = 1 << 19    # a dozen intermediate results at a time
+    block_bytes: ClassVar = 1 << 19    # a dozen intermediate results at a time, for yes or no
 
     def prepare(self, input, target):
         input, target = checks.real("input", input), checks.any_array("target", target)
@@ -241,16 +241,16 @@ class FocalLoss(Rowwise):
     def fused(self, input, target, scale, gradient):
         if input.ndim == target.ndim:
             return None
-        own, powers, rest, parts = self._against_others(input, target)
+        own, powers, rest, parts = self._against_others(input, target, gradient)
         value, slope = next(parts), scale * next(parts)
-        np.multiply(powers, -slope / rest, out=gradient)
+        powers *= -slope / rest    # they stand in the gradient
         own.put(gradient, slope)
         return float(value.sum())
 
-    def _against_others(self, input, target):
+    def _against_others(self, input, target, out=None):
         """Yes or no once more: the label against the sum of all others, by its log-odds."""
         own = Own(target)
-        top, powers, _, rest = set_apart(input, own)
+        top, powers, _, rest = set_apart(input, own, out)
         odds = (own.of(input) - top) - np.log(rest)
         weight = of_classes(self.alpha, target, input)
         parts = (weight * term for term in self._faded(logistic(odds)))
@@ -322,7 +322,6 @@ class _OfClasses(Rowwise):
     ignore_index: int = option(-100, checks.integer)
 
     arguments: ClassVar = ("input", "target")
-    block_bytes: ClassVar = 1 << 21    # many small calls for each block: the fewer, the better
 
     def prepare(self, input, target):
         input = checks.real("input", input)
@@ -371,7 +370,7 @@ class NLLLoss(_OfClasses):
     """
 
     few: ClassVar = 0                   # one entry of a row is read: no copies,
-    block_bytes: ClassVar = 1 << 23     # and nothing else that should fit the cache
+    rows_bytes: ClassVar = 1 << 23      # and nothing else that should fit the cache
 
     def check(self, input, target, kept=None):
         slack = 1e-3 if input.dtype == np.float32 else 1e-6
@@ -464,9 +463,9 @@ class CrossEntropyLoss(_OfClasses):
         if target.ndim == input.ndim or self.label_smoothing:
             return self._fused_shares(input, self._share(input, target, *kept), scale, gradient)
         own, weight = Own(target), self.row_weight(input, target, *kept)
-        top, powers, mine, others = set_apart(input, own)
+        top, _, mine, others = set_apart(input, own, gradient)
         part = scale * weight / (others + mine)
-        np.multiply(powers, part, out=gradient)
+        gradient *= part
         own.put(gradient, -part * others)
         # The largest exponential is 1, so of these two terms neither is negative.
         cost = np.log1p(others + (mine - 1)) + (top - own.of(input))
@@ -474,18 +473,20 @@ class CrossEntropyLoss(_OfClasses):
 
     def _fused_shares(self, input, share, scale, gradient):
         total = row_sum(share)
-        shifted = input - row_max(input)
-        np.exp(shifted, out=gradient)
+        np.subtract(input, row_max(input), out=gradient)
+        chosen = np.vecdot(share, gradient, axis=0)
+        np.exp(gradient, out=gradient)
         others = all_but_top(gradient)
-        cost = total * np.log1p(others) - np.vecdot(share, shifted, axis=0)
+        cost = total * np.log1p(others) - chosen
         if (others > 0.01).all():
-            gradient *= scale * total / (1 + others)
-            gradient -= np.multiply(scale, share, out=shifted)
+            gradient *= total / (1 + others)
+            gradient -= share
         else:    # (right * total - share) of `terms`: a sure winner's own 1 goes first, and exactly
             gradient *= total
             gradient -= share
             gradient -= share * others
-            gradient *= scale / (1 + others)
+            gradient /= 1 + others
+        gradient *= scale
         return float(cost.sum())
 
     def _share(self, input, target, kept=None):

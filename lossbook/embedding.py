@@ -173,20 +173,22 @@ class CosineEmbeddingLoss(_OfVectors):
                (slope / length2) * (unit1 - cosine * unit2))
 
     def fused(self, input1, input2, target, scale, in_input1, in_input2):
-        length1, lack1 = _unit_into(in_input1, input1)
-        length2, lack2 = _unit_into(in_input2, input2)
-        between = in_input1 - in_input2
-        apart = (_dots(between, between) + lack1 + lack2) / 2
+        square1, square2 = (_dots(vectors, vectors) + 1e-12 for vectors in (input1, input2))
+        if not max(square1.max(initial=0), square2.max(initial=0)) < 1e20:
+            return None    # products of such lengths may overflow
+        length1, length2 = np.sqrt(square1), np.sqrt(square2)
+        between = input1 * (length2 / length1)
+        between -= input2    # the difference of the unit vectors, in lengths of the second
+        apart = (_dots(between, between) / square2 + 1e-12 / square1 + 1e-12 / square2) / 2
         gap = 1 - apart - self.margin
         alike = target > 0
         slope = scale * np.where(alike, -1, gap >= 0).astype(target.dtype)
         # unit2 - cosine * unit1 and unit1 - cosine * unit2
-        in_input1 *= apart
-        in_input1 -= between
-        in_input1 *= slope / length1
-        in_input2 *= apart
+        np.multiply(input1, slope * apart / square1, out=in_input1)
+        in_input1 -= np.multiply(between, slope / (length1 * length2), out=in_input2)
+        np.multiply(input2, slope * apart / square2, out=in_input2)
+        between *= slope / square2
         in_input2 += between
-        in_input2 *= slope / length2
         return float(np.where(alike, apart, np.clip(gap, 0, np.inf)).sum())
 
 
@@ -374,11 +376,6 @@ def _norm(difference, p):
 
 def _unit(vectors):
     """Unit vectors, their lengths with torch's 1e-12 in the square, and what they lack of 1 for it."""
-    unit = np.empty_like(vectors)
-    return unit, *_unit_into(unit, vectors)
-
-
-def _unit_into(unit, vectors):
     scale, square = 1.0, _dots(vectors, vectors)
     if not np.isfinite(square).all():
         scale = np.maximum(np.abs(vectors).max(axis=0), 1)
@@ -387,5 +384,4 @@ def _unit_into(unit, vectors):
     tiny = 1e-12 / (scale * scale)
     square = square + tiny
     length = np.sqrt(square)
-    np.divide(vectors, length, out=unit)
-    return scale * length, tiny / square
+    return vectors / length, scale * length, tiny / square

@@ -32,9 +32,6 @@ from lossbook import checks
 
 __all__ = ["Loss", "Elementwise", "Rowwise"]
 
-BLOCK_BYTES = 1 << 20    # of one operand; measured, see benchmarks/
-FEW = 64                 # classes or features; likewise
-
 VALUE, GRADIENT, CURVATURE = range(3)    # the order in which `terms` yields
 
 
@@ -68,7 +65,6 @@ class Loss:
     arguments: ClassVar[tuple[str, ...]] = ()                # of the call; read from `terms`
     predictions: ClassVar[tuple[str, ...]] = ("input",)      # the arguments that get a gradient
     broadcasts: ClassVar[tuple[str, ...]] = ()               # those that may be stretched
-    block_bytes: ClassVar[int] = BLOCK_BYTES
 
     def __init_subclass__(cls):
         dataclass(frozen=True, kw_only=True, eq=False)(cls)    # so that a loss needs no decorator
@@ -204,6 +200,7 @@ class Elementwise(Loss):
     """
 
     weights: ClassVar[tuple[str, ...]] = ()       # the array options that are, for `terms` to use
+    block_bytes: ClassVar[int] = 1 << 20          # of one operand; measured, see benchmarks/
 
     def prepare(self, *arrays):
         arrays = checks.reals(self.arguments, arrays)
@@ -254,7 +251,8 @@ class Rowwise(Loss):
     """
 
     axis: ClassVar[int] = 1    # where the arrays have it: 1 for classes, -1 for features
-    few: ClassVar[int] = FEW    # up to which length `terms` is given copies with that axis outermost
+    few: ClassVar[int] = 64    # up to which length `terms` is given copies with that axis outermost
+    rows_bytes: ClassVar[int] = 1 << 21    # of a block; more calls for each than elementwise
 
     def denominator(self, *arrays):
         return prod(self.value_shape(*arrays))
@@ -270,8 +268,9 @@ class Rowwise(Loss):
         if 0 in rows:
             return
         # What is broadcast along rows that are shorter than this, NumPy expands in a buffer first.
-        np.setbufsize(1024)    # until the end of the errstate that the call stands in
-        for where in _cuts(rows, self.block_bytes // (operands[0].itemsize * max(classes, 1))):
+        if operands[0].size > 1024:
+            np.setbufsize(1024)    # until the end of the errstate that the call stands in
+        for where in _cuts(rows, self.rows_bytes // (operands[0].itemsize * max(classes, 1))):
             block = [operand[where] for operand in operands]
             given, results = block[:len(arrays)], block[len(arrays):]
             if classes > self.few:

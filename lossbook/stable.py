@@ -82,12 +82,12 @@ def all_but_top(powers):
     return others
 
 
-def set_apart(x, own):
+def set_apart(x, own, out=None):
     """The maxima along axis 0; exp(x - maximum), with 0 in the place of each row's own entry;
-    those entries, and the sums of all others.
+    those entries, and the sums of all others. The exponentials are written to `out`, if given.
     """
     top = row_max(x)
-    powers = x - top
+    powers = np.subtract(x, top, out=out)
     np.exp(powers, out=powers)
     mine = own.of(powers)
     own.put(powers, 0)
