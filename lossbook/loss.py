@@ -353,10 +353,9 @@ def dot(a, b):
         return float((a * b).sum())
     if a.size < 1024 or a.dtype == np.float64:
         return float(np.dot(a, b))
-    rest = a.size % 1024
-    if rest:
-        return dot(a[:-rest], b[:-rest]) + dot(a[-rest:], b[-rest:])
-    return float(np.add.reduce(np.vecdot(a.reshape(-1, 1024), b.reshape(-1, 1024))))
+    whole = a.size - a.size % 1024
+    rows = np.vecdot(a[:whole].reshape(-1, 1024), b[:whole].reshape(-1, 1024))
+    return float(rows.sum()) + float(np.dot(a[whole:], b[whole:]))
 
 
 def _sum(values):
