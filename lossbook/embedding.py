@@ -165,8 +165,9 @@ class CosineEmbeddingLoss(_OfVectors):
         cosine = _dots(unit1, unit2)
         gap = cosine - self.margin
         between = unit1 - unit2
-        # This is 1 - cosine, to the last digit.
-        apart = (_dots(between, between) + lack1 + lack2) / 2
+        # Where vectors nearly agree, 1 - cosine would lose digits.
+        near = (_dots(between, between) + lack1 + lack2) / 2
+        apart = np.where(cosine > 0.5, near, 1 - cosine)
         yield np.where(target > 0, apart, np.maximum(gap, 0))
         slope = np.where(target > 0, -target, gap >= 0)
         yield ((slope / length1) * (unit2 - cosine * unit1),
