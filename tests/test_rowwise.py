@@ -117,3 +117,26 @@ def test_multilabel_margin_reads_its_list_to_the_first_minus_one():
     scores = [[0.1, 0.2, 0.4, 0.8]]
     assert MultiLabelMarginLoss()(scores, [[3, 0, -1, 1]]) == pytest.approx(17 / 20)
     assert MultiLabelMarginLoss()(scores, [[-1, 3, 0, 1]]) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("scores", ["any", "whole", "far", "with nan", "with infinities"])
+def test_multilabel_margin_by_sorting_is_that_by_pairs(scores, dtype):
+    """Lists of any length, from none to all classes; whole numbers lie on many corners."""
+    rows, classes = 60, 33
+    x = (rng.normal(size=(rows, classes)) * 3).astype(dtype)
+    if scores == "whole":
+        x = np.round(x)
+    elif scores == "far":
+        x += dtype(1e5)
+    elif scores != "any":
+        x[::7, 3] = np.nan if scores == "with nan" else np.inf
+        x[::5, 8] = np.nan if scores == "with nan" else -np.inf
+    lists = np.argsort(rng.random((rows, classes)), axis=1)
+    lists[np.arange(classes) >= np.arange(rows)[:, None] * classes // (rows - 1)] = -1
+    value, slope = MultiLabelMarginLoss(reduction="sum").value_and_grad(x, lists)
+    each, slopes = MultiLabelMarginLoss(reduction="none").value_and_grad(x, lists)
+    np.testing.assert_allclose(value, each.sum(), rtol=1e-6 if dtype == np.float32 else 1e-11)
+    np.testing.assert_allclose(slope, slopes, rtol=1e-6 if dtype == np.float32 else 1e-14)
+    in_columns = MultiLabelMarginLoss(reduction="sum").value_and_grad(np.asfortranarray(x), lists)[1]
+    np.testing.assert_array_equal(in_columns, slope)
