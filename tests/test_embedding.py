@@ -19,6 +19,16 @@ def test_the_cosine_and_its_gradient():
     np.testing.assert_allclose((b * in_b).sum(axis=1), 0, atol=1e-11)
 
 
+@pytest.mark.parametrize("length, cosine", [(1e-6, 0.5), (2e-6, 0.8), (1e-4, 1 / (1 + 1e-4))])
+def test_short_vectors_have_a_smaller_cosine(length, cosine):
+    """1e-12 is added to both squared lengths: in `terms`, and in the kernel that gives both."""
+    vectors = [[length, 0.0]]
+    loss = CosineEmbeddingLoss()
+    for value in (loss(vectors, vectors, [1.0]),
+                  loss.value_and_grad(vectors, vectors, [1.0])[0]):
+        np.testing.assert_allclose(value, 1 - cosine, rtol=1e-9)
+
+
 def test_corners_count_as_violated():
     a, b, one = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]]), np.array([[0.0, 0.0]])
     assert CosineEmbeddingLoss().grad(a, b, [-1.0])[0].any()
