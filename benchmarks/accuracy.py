@@ -53,7 +53,8 @@ def of_case(case, options, dtype):
             rows.append(row)
             ok = largest(row) <= BAR
             print(f"{row['loss']:30} {str(options):34} {row['dtype']} {kind:8} {what:9} "
-                  f"{row['ours']['units']:8.2g} {row.get('summed', {}).get('units', 0):8.2g} torch {row['torch']['units']:8.2g} "
+                  f"{row['ours']['units']:8.2g} {row.get('summed', row['ours'])['units']:8.2g} "
+                  f"torch {row['torch']['units']:8.2g} "
                   f"(lost {row['torch']['lost']}) {'' if ok else 'above the bar'}", flush=True)
     return rows
 

@@ -165,7 +165,7 @@ class MultiLabelMarginLoss(Rowwise):
 
     axis: ClassVar = -1
     few: ClassVar = 0                   # rows are sorted, so their entries may lie side by side
-    rows_bytes: ClassVar = 1 << 18      # a dozen intermediate results, in float64
+    rows_bytes: ClassVar = 1 << 17      # a dozen intermediate results, in float64
 
     def prepare(self, input, target):
         input = checks.real("input", input)

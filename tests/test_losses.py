@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import itertools
+import tracemalloc
 from pathlib import Path
 
 import mpmath
@@ -163,6 +164,23 @@ def test_accurate_to_four_ulp_times_the_condition(case, options, dtype):
                                         f"{mpmath.nstr(judge.truth[worst], 20)}")
             if dtype == np.float32 and "none" in case.reductions and "sum" not in what:
                 assert judge.errors_in_ulp(result).max(initial=0) < 0.5001, f"{name}, {what}"
+
+
+# ------------------------------------------------------------------ memory
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_memory_beyond_the_results_stays_small(case):
+    """At most 16 MiB, as one block after the other is worked on, with and without a reduction."""
+    shape = (10**6,) if case.axis is None else (10_000, 100)
+    arrays = case.generate(np.random.default_rng(0), np.float32, shape)
+    for reduction in {"mean", "none"} & set(case.reductions):
+        loss = case.loss(reduction=reduction)
+        tracemalloc.start()
+        value, gradient = loss.value_and_grad(*arrays)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        kept = sum(np.asarray(part).nbytes for part in (value, *in_tuple(gradient)))
+        assert peak - kept < 16 * 2**20, reduction
 
 
 # ------------------------------------------------------------------ consistency
