@@ -252,18 +252,3 @@ def integers(name, value, expected="integers"):
     if array.dtype.kind not in "iu" and array.size:
         refuse(name, expected, f"dtype {array.dtype}", TypeError)
     return array.astype(np.int64, copy=False)
-
-
-def class_lists(name, value, scores):
-    """For each row the list of its classes along the last axis, ended by -1, none of them twice."""
-    array = integers(name, value, "integer classes")
-    shape(name, array, scores.shape, "input")
-    outside = (array < -1) | (array >= scores.shape[-1])
-    if outside.any():
-        refuse(name, f"0..{scores.shape[-1] - 1}, or -1 to end a list", array[outside].flat[0])
-    named = np.logical_and.accumulate(array >= 0, axis=-1)
-    ordered = np.sort(np.where(named, array, -1 - np.arange(array.shape[-1])), axis=-1)
-    twice = ordered[..., 1:][ordered[..., 1:] == ordered[..., :-1]]
-    if twice.size:
-        refuse(name, "each class once in a row's list", f"{twice[0]} twice")
-    return array

@@ -170,7 +170,18 @@ class MultiLabelMarginLoss(Rowwise):
     def prepare(self, input, target):
         input = checks.real("input", input)
         checks.axes("input", input, 1, 2)
-        return [input, checks.class_lists("target", target, input)]
+        target = checks.integers("target", target, "integer classes")
+        return [input, checks.shape("target", target, input.shape, "input")]
+
+    def check(self, input, target):
+        checks.within("target", target, -1, len(input) - 1,
+                      f"0..{len(input) - 1}, or -1 to end a list")
+        lists, named, outside = _sets(target)
+        if np.count_nonzero(named) + np.count_nonzero(outside) > input.size:
+            row = np.argmax(named.sum(axis=1) + outside.sum(axis=1) > len(input))
+            classes, times = np.unique(lists[row, named[row]], return_counts=True)
+            checks.refuse("target", "each class once in a row's list",
+                          f"{classes[times > 1][0]} twice")
 
     def terms(self, input, target):
         scores = input.reshape(len(input), -1)
@@ -203,14 +214,11 @@ class MultiLabelMarginLoss(Rowwise):
         say how many they are and what they come to.
         """
         count = len(input)
-        scores, target = input.reshape(count, -1).T, target.reshape(count, -1).T
-        named = np.logical_and.accumulate(target >= 0, axis=1)
-        outside = np.ones((len(scores), count + 1), bool)    # the last column is for no class
-        outside[np.arange(len(scores))[:, None], np.where(named, target, count)] = False
-        depth = -np.add(scores, outside[:, :-1], dtype=np.float64)
+        scores, (_, named, outside) = input.reshape(count, -1).T, _sets(target)
+        depth = -np.add(scores, outside, dtype=np.float64)
         places = np.argsort(depth, axis=1)
         places += np.arange(0, depth.size, count)[:, None]
-        depth, outside = depth.ravel()[places], outside[:, :-1].ravel()[places]
+        depth, outside = depth.ravel()[places], outside.ravel()[places]
         close = depth[:, 1:] - depth[:, :-1] <= 1e-14 * (1 + np.abs(depth[:, 1:]))
         close &= outside[:, 1:] != outside[:, :-1]
         if close.any() or not np.isfinite(depth[:, [0, -1]]).all():
@@ -222,3 +230,14 @@ class MultiLabelMarginLoss(Rowwise):
         slopes.ravel()[places] = np.where(outside, below, -above) * (scale / count)
         gradient[...] = slopes.T.reshape(gradient.shape)
         return float(cost.sum(where=~outside)) / count
+
+
+def _sets(target):
+    """The lists of a block, one to a row; which entries they name, those before the first -1; and
+    which classes are outside their sets.
+    """
+    lists = target.reshape(len(target), -1).T
+    named = np.logical_and.accumulate(lists >= 0, axis=1)
+    outside = np.ones((len(lists), len(target) + 1), bool)    # the last column is for no class
+    outside[np.arange(len(lists))[:, None], np.where(named, lists, len(target))] = False
+    return lists, named, outside[:, :-1]
