@@ -51,6 +51,9 @@ def errors(arrays, runs):
     wide = [arrays[0].astype(np.float64), *arrays[1:]]
     loss = CTCLoss(reduction="sum")
     truth = loss.grad_logits(*wide)
+    leaf = torch.tensor(wide[0], requires_grad=True)
+    F.ctc_loss(leaf, *map(torch.tensor, wide[1:]), reduction="sum").backward()
+    np.testing.assert_allclose(truth, leaf.grad.numpy(), rtol=0, atol=1e-10 * np.abs(truth).max())
     found = {"ours": loss.grad_logits(*arrays), "torch": runs["torch"]()[1]}
     return {name: float(f"{np.abs(gradient - truth).max() / np.abs(truth).max():.1e}")
             for name, gradient in found.items()}

@@ -271,8 +271,8 @@ class TripletMarginLoss(_Triplet):
     as violated, and a tie under swap is shared, as in torch.
 
     Raises ``ValueError`` for unequal shapes and options out of range, ``TypeError`` for data that
-    are not real numbers. Source: Balntas et al. (2016), *Learning local feature descriptors with
-    triplets and shallow convolutional neural networks*.
+    are not real numbers. Source: Weinberger, Blitzer and Saul (2005), *Distance metric learning for
+    large margin nearest neighbor classification*.
 
     >>> a, p, n = [[0.0, 0.0]], [[3.0, 0.0]], [[0.0, 3.5]]
     >>> print(TripletMarginLoss()(a, p, n).round(4))

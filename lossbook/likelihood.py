@@ -35,8 +35,8 @@ class PoissonNLLLoss(Elementwise):
     constant prediction by the logarithm of the mean count.
 
     Raises ``ValueError`` for unequal shapes, negative counts and negative rates, ``TypeError`` for
-    data that are not real numbers. Source: Cameron and Trivedi (1998), *Regression Analysis of
-    Count Data*.
+    data that are not real numbers. Source: Nelder and Wedderburn (1972), *Generalized
+    Linear Models*.
 
     >>> print(PoissonNLLLoss()([0.0, 1.0], [2.0, 1.0]).round(6))
     1.359141

@@ -97,8 +97,8 @@ class RMSELoss(Elementwise):
     ``sqrt(mse_loss)`` gives nan). Squares are scaled, so an error of 1e300 does not overflow.
 
     Raises ``ValueError`` for unequal shapes, an empty input, and another reduction, ``TypeError``
-    for data that are not real numbers. Source: the standard deviation of Pearson (1894), about the
-    prediction in place of the mean.
+    for data that are not real numbers. Source: Gauss (1823), *Theoria
+    combinationis observationum erroribus minimis obnoxiae*, who calls it the mean error.
 
     >>> print(RMSELoss()([1.0, 2.0], [3.0, 2.0]).round(6))
     1.414214

@@ -129,6 +129,7 @@ BAD = [
     (guards.local_images, page(code("h", {"text/html": "<script src='//cdn.org/a.js'></script>"})), "asks another site"),
     (guards.no_semicolon, page(code("plot();")), "ends in `;`"),
     (guards.narrow, page(code("a = 1\n" + "b" * 76)), "line 2 has 76 characters"),
+    (guards.whole_tolerance, page(code("assert np.isclose(a, b, rtol=1e-12)")), "add atol=0"),
     (guards.no_address, page(code("f", {"text/plain": "<f at 0x7f00deadbeef>"})), "memory address, 0x7f00deadbeef"),
     (guards.no_address, page(code("f", "/usr/lib/python3/site-packages/a.py:3")), "path of this machine"),
     (guards.rounded, page(code("f", "0.30000000000000004")), "shows 0.30000000000000004"),

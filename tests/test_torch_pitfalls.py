@@ -44,6 +44,7 @@ class Pitfall:
     answers: object = AS_TORCH    # lossbook
     warns: str = ""               # torch
     because: str = ""             # why lossbook is not called: a reason, or the test that does it
+    truth: str = ""               # what is so, where torch's documentation says otherwise
 
 
 # ------------------------------------------------------------------ measuring
@@ -126,16 +127,16 @@ def ctc(target, rows=STEPS):
 
 PITFALLS = {
     "book/reductions": [
-        Pitfall("1", "broadcasts (3, 1) against (3,) to (3, 3), with a warning",
+        Pitfall("1", "L1, MSE, SmoothL1 and Huber broadcast (3, 1) against (3,), with a warning",
                 lambda lib: [loss()(COLUMN, ROW) for loss in (
                     lib.L1Loss, lib.MSELoss, lib.SmoothL1Loss, lib.HuberLoss)],
                 [8 / 9, 4 / 3, 5 / 9, 5 / 9], warns="likely lead to incorrect results",
                 answers=ValueError("target: expected shape (3, 1), as input has, got shape (3,)")),
-        Pitfall("1", "broadcasts (3, 1) against (3,) without a word",
+        Pitfall("1", "PoissonNLL, HingeEmbedding, MultiLabelSoftMargin do so without a word",
                 lambda lib: [loss()(COLUMN, ROW) for loss in (
                     lib.PoissonNLLLoss, lib.HingeEmbeddingLoss, lib.MultiLabelSoftMarginLoss)],
                 [6.0642912, 2, -5.5112213], because=UNEQUAL),
-        Pitfall("1", "broadcasts (3, 1) against (3,) without a word",
+        Pitfall("1", "GaussianNLL does so without a word",
                 lambda lib: lib.GaussianNLLLoss()(COLUMN, ROW, torch.ones(3, 1)), 2 / 3,
                 ValueError("target: expected a shape that broadcasts to (3, 1)")),
         Pitfall("1", "kl_div broadcasts, and warns of something else",
@@ -170,14 +171,14 @@ PITFALLS = {
         Pitfall("5", "the functions' weight: l1 and mse divide by its sum",
                 lambda _: [loss(t([2, 5]), t([0, 0]), weight=t([1, 3]))
                            for loss in (F.l1_loss, F.mse_loss)],
-                [17 / 4, 79 / 4], because="lossbook has torch's classes: see D5"),
+                [17 / 4, 79 / 4], because="no weight here, as in torch's classes"),
         Pitfall("D4", "the functions' weight: huber divides by N",
                 lambda _: F.huber_loss(t([2, 5]), t([0, 0]), weight=t([1, 3])), 15 / 2,
-                because="lossbook has torch's classes: see D5"),
+                because="no weight here, as in torch's classes"),
         Pitfall("5", "smooth_l1_loss takes no weight, the other three do",
                 lambda _: ["weight" in inspect.signature(loss).parameters for loss in (
                     F.l1_loss, F.mse_loss, F.huber_loss, F.smooth_l1_loss)],
-                [True, True, True, False], because="lossbook has torch's classes: see D5"),
+                [True, True, True, False], because="no weight here, as in torch's classes"),
         *[Pitfall("D5", f"{name} takes no weight, although its function does",
                   lambda lib, name=name: getattr(lib, name)(weight=t([1, 3])),
                   TypeError("unexpected keyword argument 'weight'"))
@@ -209,7 +210,7 @@ PITFALLS = {
                 RuntimeError("mean(): could not infer output dtype"), 2),
         Pitfall("D13", "the mean is documented as a sum",
                 lambda _: says(nn.L1Loss, "The sum operation still operates over all"), True,
-                because=DOCS),
+                because=DOCS, truth="a mean"),
         Pitfall("D13", "the mean is a mean", lambda lib: lib.L1Loss()(ROW, ZEROS), 2),
         Pitfall("E", "at the corner the gradient is 0",
                 lambda lib: slope(lib.L1Loss(), t([0]), t([0])), 0, because=CORNER),
@@ -251,13 +252,14 @@ PITFALLS = {
                 ValueError("beta: expected a finite number, 0 or above, got -1.0")),
         Pitfall("D1", "Huber is documented to tend to MSE as delta grows",
                 lambda _: says(nn.SmoothL1Loss, ":class:`HuberLoss` converges to :class:`MSELoss`"),
-                True, because=DOCS),
+                True, because=DOCS, truth="half of MSE"),
         Pitfall("D1", "Huber tends to half of MSE as delta grows",
                 lambda lib: lib.HuberLoss(delta=1e6)(ROW, ZEROS) / lib.MSELoss()(ROW, ZEROS), 0.5),
         Pitfall("D8", "the function documents a positive beta, the class one of 0 or above",
                 lambda _: [says(F.smooth_l1_loss, "must be positive"),
                            says(nn.SmoothL1Loss, "must be non-negative"),
-                           F.smooth_l1_loss(ROW, ZEROS, beta=0.0)], [True, True, 2], because=DOCS),
+                           F.smooth_l1_loss(ROW, ZEROS, beta=0.0)], [True, True, 2],
+                because=DOCS, truth="0 is taken, and gives L1"),
     ],
     "book/regression/poisson_nll_loss": [
         Pitfall("59", "Stirling's term has the right sign; it is off by 0.041 at a count of 2",
@@ -277,7 +279,7 @@ PITFALLS = {
                 lambda lib: lib.PoissonNLLLoss()(t([4]), t([4])), math.exp(4) - 16),
         Pitfall("64", "the documentation's example draws negative counts",
                 lambda _: says(nn.PoissonNLLLoss, ">>> target = torch.randn(5, 2)"), True,
-                because=DOCS),
+                because=DOCS, truth="counts are 0 or above"),
         Pitfall("64", "negative counts are accepted",
                 lambda lib: lib.PoissonNLLLoss()(t([0]), t([-1])), 1,
                 ValueError("target: expected counts, 0 or above, got -1.0")),
@@ -292,7 +294,8 @@ PITFALLS = {
                 TypeError("any() received an invalid combination"), math.log(2) + 0.5),
         Pitfall("65", "the variance may not be a scalar tensor, although documented",
                 lambda lib: lib.GaussianNLLLoss()(t([[1]]), t([[3]]), t(4)),
-                ValueError("var is of incorrect size"), math.log(2) + 0.5),
+                ValueError("var is of incorrect size"), math.log(2) + 0.5,
+                truth="refused from two axes on"),
         Pitfall("66", "none keeps every feature",
                 lambda lib: lib.GaussianNLLLoss(reduction="none")(
                     t([[1, 2]]), t([[0, 0]]), t([[1]])), [0.5, 2]),
@@ -301,7 +304,8 @@ PITFALLS = {
                     t([0, 0]), t([0, 0]), t([1e-9, 1e-5])),
                 [-3 * math.log(10), -2.5 * math.log(10)]),
         Pitfall("D2", "the function documents the floor as a value added",
-                lambda _: says(F.gaussian_nll_loss, "Value added to var"), True, because=DOCS),
+                lambda _: says(F.gaussian_nll_loss, "Value added to var"), True,
+                because=DOCS, truth="max(var, eps)"),
         Pitfall("68", "the gradient passes through the floor",
                 lambda lib: slope(lib.GaussianNLLLoss(), t([0.1]), t([0]), t([1e-9]), which=2),
                 0.5e6 - 0.5e10),
@@ -326,7 +330,7 @@ PITFALLS = {
                     t([[-inf, 0]]), tensor([0])), nan, 0),
         Pitfall("D3", "the function documents a division by the number of elements",
                 lambda _: says(F.nll_loss, "divided by the number of elements in the output"), True,
-                because=DOCS),
+                because=DOCS, truth="it divides by the weights of the targets kept"),
         Pitfall("D3", "the mean divides by the weights of the targets",
                 lambda lib: lib.NLLLoss(weight=WEIGHT)(-LOGITS, CLASSES),
                 (5 * 3 + 1 * 1 + 2 * 2) / (5 + 1 + 2)),
@@ -341,7 +345,7 @@ PITFALLS = {
                 lambda lib: lib.CrossEntropyLoss(weight=WEIGHT)(LOGITS, ONE_HOT), 1.4202825),
         Pitfall("D3", "the function documents a division by the number of elements",
                 lambda _: says(F.cross_entropy, "divided by the number of elements in the output"),
-                True, because=DOCS),
+                True, because=DOCS, truth="it divides by the weights of the targets kept"),
         Pitfall("22", "weights multiply the smoothing too: two means of one sum",
                 lambda lib: [lib.CrossEntropyLoss(weight=WEIGHT, label_smoothing=0.3,
                                                   reduction=reduction)(LOGITS, target)
@@ -400,8 +404,9 @@ PITFALLS = {
         Pitfall("36", "the value is held at 100, the gradient at 1e12",
                 lambda lib: value_and_slope(lib.BCELoss(), t([0]), t([1])), [100, -1e12]),
         Pitfall("D10", "the backward is documented as linear",
-                lambda _: says(nn.BCELoss, "a linear backward method"), True, because=DOCS),
-        Pitfall("E", "the 1e-12 of the backward is a float32",
+                lambda _: says(nn.BCELoss, "a linear backward method"), True,
+                because=DOCS, truth="it grows as 1/p, up to 1e12"),
+        Pitfall("E", "at p = 0 the gradient misses -1e12, since the 1e-12 is a float32: by",
                 lambda lib: np.float64(flat(slope(lib.BCELoss(), t([0]), t([1])))) + 1e12,
                 -3995.798, 0),
         Pitfall("37", "through a sigmoid the gradient at -50 is lost",
@@ -416,7 +421,7 @@ PITFALLS = {
                     t([[0.5, 0.5]] * 2), t([[1, 1]] * 2)), [math.log(2), 3 * math.log(2)] * 2),
         Pitfall("D9", "the weight is documented to have the batch's size",
                 lambda _: says(nn.BCELoss, "has to be a Tensor of size `nbatch`"), True,
-                because=DOCS),
+                because=DOCS, truth="stretched along the last axis"),
         Pitfall("46", "integer targets are refused",
                 lambda lib: lib.BCELoss()(tensor([0.5]), tensor([1])),
                 RuntimeError("Found dtype Long but expected Float"), math.log(2)),
@@ -447,7 +452,7 @@ PITFALLS = {
     "book/classification/focal_loss": [
         Pitfall("47", "by hand, (1 - p) to the power 1/2 sends NaN back",
                 lambda _: slope(lambda x: -(1 - x.sigmoid()) ** 0.5 * F.logsigmoid(x), t([100])),
-                nan, because="no loss of lossbook; the one that is follows"),
+                nan, because="see the next row"),
         Pitfall("47", "torch has none",
                 lambda lib: [value_and_slope(lib.FocalLoss(gamma=0.5), t([x]), t([1]))
                              for x in (100, -100)],
@@ -500,7 +505,7 @@ PITFALLS = {
                     SCORES, tensor([[3, 0, -1, 1]])), 2.05, because="lossbook compiles nothing"),
         Pitfall("D11", "the documentation takes x and y for their indices",
                 lambda _: says(nn.MultiLabelMarginLoss, r":math:`x \in \left\{0,"), True,
-                because=DOCS),
+                because=DOCS, truth="i and j are the indices"),
         Pitfall("E", "at the corner the gradient is 0",
                 lambda lib: slope(lib.MultiLabelMarginLoss(), t([[1, 0]]), tensor([[0, -1]])),
                 [0, 0]),
@@ -523,7 +528,8 @@ PITFALLS = {
                 lambda lib: lib.KLDivLoss(reduction="batchmean")(Q.log(), P), 0.8223864 / 2),
         Pitfall("D12", "the mean was to change in the next major release",
                 lambda lib: lib.KLDivLoss()(Q.log(), P), 0.8223864 / 6,
-                warns="'mean' will be changed to behave the same as 'batchmean' in the next major"),
+                warns="'mean' will be changed to behave the same as 'batchmean' in the next major",
+                truth="it divides by the elements, as before"),
         Pitfall("52", "the arguments are log q, p",
                 lambda lib: [lib.KLDivLoss(reduction="sum")(Q[0].log(), P[0]),
                              lib.KLDivLoss(reduction="sum")(P[0].log(), Q[0])],
@@ -556,7 +562,8 @@ PITFALLS = {
         Pitfall("80", "shapes with one number of axes broadcast, although documented as (N)",
                 lambda lib: lib.MarginRankingLoss(reduction="none", margin=1.0)(
                     torch.zeros(3, 2), torch.zeros(3, 1), torch.ones(1, 2)), [1] * 6,
-                ValueError("input2: expected shape (3, 2), as input1 has, got shape (3, 1)")),
+                ValueError("input2: expected shape (3, 2), as input1 has, got shape (3, 1)"),
+                truth="NumPy's rules of broadcasting"),
         Pitfall("80", "unequal numbers of axes are refused",
                 lambda lib: lib.MarginRankingLoss()(COLUMN, ROW, ROW),
                 RuntimeError("All input tensors should have same dimension"),
@@ -618,7 +625,7 @@ PITFALLS = {
     "book/embedding/triplet_margin_with_distance_loss": [
         Pitfall("D7", "a margin of 0 is documented as allowed",
                 lambda _: says(nn.TripletMarginWithDistanceLoss, "is a nonnegative margin"), True,
-                because=DOCS),
+                because=DOCS, truth="0 is refused"),
         Pitfall("D7", "a margin of 0 is refused",
                 lambda lib: lib.TripletMarginWithDistanceLoss(margin=0.0),
                 ValueError("expected margin to be greater than 0, got 0.0 instead"),
@@ -642,7 +649,7 @@ PITFALLS = {
                 [inf, -math.log(0.3 * 0.2 * 0.6 * 0.5)]),
         Pitfall("D6", "a length up to that of the input is documented",
                 lambda _: says(nn.CTCLoss, r"such that it must be :math:`\leq` the input length"),
-                True, because=DOCS),
+                True, because=DOCS, truth="one frame more for each repetition"),
         Pitfall("73", "the mean divides by each target's length first",
                 lambda lib: [lib.CTCLoss(reduction=reduction)(
                     torch.stack([STEPS, STEPS], 1), tensor([[1, 2], [1, 0]]), tensor([4, 4]),
@@ -681,6 +688,13 @@ PITFALLS = {
         Pitfall("section 5", "it is cross entropy of input @ weight.T",
                 lambda _: [F.linear_cross_entropy(LOGITS, ONE_HOT + 1, CLASSES),
                            F.cross_entropy(LOGITS @ (ONE_HOT + 1).T, CLASSES)], [2.0742726] * 2,
+                because="test_linear.py::test_it_is_cross_entropy_of_the_logits_however_they_are_cut"),
+        Pitfall("section 5", "the mean is documented as divided by the number of elements",
+                lambda _: says(F.linear_cross_entropy, "number of elements in the output"), True,
+                because=DOCS, truth="it divides by the weights of the targets kept"),
+        Pitfall("section 5", "the mean divides by the weights of the targets",
+                lambda _: F.linear_cross_entropy(LOGITS, torch.eye(3).double(), CLASSES, weight=WEIGHT),
+                0.5326059,
                 because="test_linear.py::test_it_is_cross_entropy_of_the_logits_however_they_are_cut"),
     ],
 }

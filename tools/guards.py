@@ -16,6 +16,7 @@ An exercise and its solution, which is collapsed and executed, are written so:
                 Some words.
 """
 
+import ast
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -335,6 +336,17 @@ def narrow(page: Page) -> Problems:
         for number, line in enumerate(cell.source.splitlines(), 1):
             if len(line) > LINE:
                 yield page.at(cell, f"line {number} has {len(line)} characters, at most {LINE}")
+
+
+@guard
+def whole_tolerance(page: Page) -> Problems:
+    """A small rtol means little beside the atol of 1e-8 that isclose and allclose have by default."""
+    for cell in page.code:
+        calls = (node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call))
+        for call in calls:
+            given = {word.arg for word in call.keywords}
+            if re.search(r"\b(isclose|allclose)$", ast.unparse(call.func)) and {"rtol", "atol"} & given == {"rtol"}:
+                yield page.at(cell, f"{ast.unparse(call)} has the default atol too: add atol=0")
 
 
 @guard

@@ -20,7 +20,8 @@ def table(head, rows):
     top = "".join(f"<th scope='col'>{title}</th>" for title in head)
     body = "".join(
         f"<tr><th scope='row'>{first}</th>\n"
-        + "".join(f"<td data-title='{title}'>{cell}</td>\n" for title, cell in zip(head[1:], rest))
+        + "".join(f"<td data-title='{html.escape(title)}'>{cell}</td>\n"
+                  for title, cell in zip(head[1:], rest))
         + "</tr>\n" for first, *rest in rows)
     return HTML(f"<table class='lb-table'>\n<thead><tr>{top}</tr></thead>\n"
                 f"<tbody>\n{body}</tbody></table>")
