@@ -4,6 +4,7 @@ Each check takes the argument's name first, so that the message can say it, and 
 in the form in which the losses use it.
 """
 
+import sys
 from numbers import Integral, Real
 
 import numpy as np
@@ -33,11 +34,13 @@ def one_of(*choices):
 def number(expected, inside):
     """The check that a value is a real number for which `inside` holds; it returns a float."""
     def check(name, value):
-        if not _number(name, value) or not inside(value):
+        if not _number(name, value) or not inside(value) or abs(value) > FLOAT_MAX:
             refuse(name, expected, repr(value))
         return float(value)
     return check
 
+
+FLOAT_MAX = sys.float_info.max    # an integer may be larger, and is no float
 
 finite = number("a finite number", lambda value: -np.inf < value < np.inf)
 positive = number("a positive finite number", lambda value: 0 < value < np.inf)
@@ -69,12 +72,15 @@ def weight(name, value):
     outside = array[~((array >= 0) & (array < np.inf))]
     if outside.size:
         refuse(name, "finite weights, 0 or above", outside[0])
+    array = array.copy()    # the caller's own may change, unchecked
+    array.flags.writeable = False
     return array
 
 
 def balance(name, value):
     """None, one number from 0 to 1, or an array of weights."""
-    return weight(name, value) if value is None or np.ndim(value) else share(name, value)
+    many = value is None or any_array(name, value).ndim
+    return weight(name, value) if many else share(name, value)
 
 
 def _number(name, value):
@@ -112,9 +118,26 @@ def reals(names, values):
                    TypeError)
     dtype = np.result_type(*([a.dtype for a in arrays if a.dtype.kind == "f"] or [np.float64]))
     taken = [array.astype(dtype.newbyteorder("="), copy=False) for array in arrays]
-    for name, array, kept in zip(names, arrays, taken):
-        if array.dtype.kind in "iu" and (kept != array).any():
-            refuse(name, f"integers that {dtype} holds", array[kept != array].flat[0])
+    for name, array in zip(names, arrays):
+        if array.dtype.kind in "iu":
+            limit = 2 ** (np.finfo(dtype).nmant + 1)
+            large = array[(array > limit) | (array < -limit)]
+            lost = [number for number in large.tolist() if int(dtype.type(number)) != number]
+            if lost:
+                refuse(name, f"integers that {dtype} holds", lost[0])
+    return taken
+
+
+def held(name, array, dtype):
+    """An array of weights in another type, whose range must hold them."""
+    array = np.asarray(array)
+    if array.dtype == dtype:
+        return array
+    with np.errstate(over="ignore", under="ignore"):
+        taken = array.astype(dtype)
+    lost = np.isinf(taken) | (taken < np.finfo(dtype).tiny) & (array != 0)
+    if lost.any():
+        refuse(name, f"weights in the range of {dtype}", array[lost].flat[0])
     return taken
 
 
@@ -169,7 +192,7 @@ def distribution(name, array, axis, called=None):
 
     `called` is the number that the axis of a block has for the caller.
     """
-    if not -array.ndim <= axis < array.ndim:
+    if not -array.ndim <= integer("axis", axis) < array.ndim:
         refuse("axis", f"an axis of {name}, which has {array.ndim} axes", axis)
     slack = 1e-3 if array.dtype == np.float32 else 1e-6
     sums = row_sum(array.swapaxes(0, axis))
@@ -194,7 +217,7 @@ def unused(name, value, default, where):
 
 def one_or_two(name, value):
     """The integer 1 or 2."""
-    if isinstance(value, (bool, np.bool_)) or value not in (1, 2):
+    if not _number(name, value) or value not in (1, 2):
         refuse(name, "1 or 2", repr(value))
     return int(value)
 
@@ -216,10 +239,19 @@ def class_axis(name, array, axis):
     return axis
 
 
-def per_class(weight, classes, name="weight"):
-    """Refuse weights of which there is not one for each class."""
-    if weight is not None and weight.shape != (classes,):
+def per_class(weight, scores, axis, name="weight"):
+    """Refuse weights of which there is not one for each class, in the range of the scores' type."""
+    if weight is None:
+        return
+    classes = scores.shape[axis]
+    if weight.shape != (classes,):
         refuse(name, f"shape ({classes},), one for each class", f"shape {weight.shape}")
+    held(name, weight, scores.dtype)
+
+
+def are_classes(target, axes):
+    """Whether a target names classes, in place of probabilities, which have so many axes."""
+    return target.dtype.kind != "f" or not target.size and target.ndim < axes    # an empty list
 
 
 def classes(name, value, scores, axis, ignore_index=None):

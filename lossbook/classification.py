@@ -29,7 +29,8 @@ class BCELoss(Elementwise):
 
     The mean divides by the number of elements, also with weights. As in torch each logarithm is
     held at −100 or above, so the loss is at most 100, and the gradient is
-    :math:`(p - y) / \max(p (1 - p), 10^{-12})`. Prefer ``BCEWithLogitsLoss``, which needs neither.
+    :math:`(p - y) / \max(p (1 - p), 10^{-12})`; the curvature is
+    :math:`y / p^2 + (1 - y) / (1 - p)^2`. Prefer ``BCEWithLogitsLoss``, which needs neither.
 
     Raises ``ValueError`` for unequal shapes, numbers outside [0, 1] and negative weights,
     ``TypeError`` for data that are not real numbers. Source: Good (1952), *Rational Decisions*.
@@ -175,7 +176,8 @@ class FocalLoss(Rowwise):
 
     The mean divides by the number of elements, or of rows, also with weights. The gradient is that
     of cross entropy times :math:`(1 - q)^\gamma - \gamma q (1 - q)^{\gamma - 1} \log q`. With gamma
-    above 0 the loss is not convex, and the true probability does not minimise it.
+    above 0 the loss is not convex, so its curvature may be negative, and the true probability does
+    not minimise it.
 
     Raises ``ValueError`` for shapes that do not fit, targets outside [0, 1] or 0 … C − 1 and an
     alpha of the wrong kind, ``TypeError`` for data of another type. Source: Lin et al. (2017),
@@ -192,7 +194,7 @@ class FocalLoss(Rowwise):
 
     def prepare(self, input, target):
         input, target = checks.real("input", input), checks.any_array("target", target)
-        if target.shape == input.shape or target.dtype.kind == "f":
+        if target.shape == input.shape or not checks.are_classes(target, input.ndim):
             if np.ndim(self.alpha):
                 checks.refuse("alpha", "one number, for the labels 0 and 1",
                               f"shape {self.alpha.shape}")
@@ -200,7 +202,7 @@ class FocalLoss(Rowwise):
             return [input, checks.shape("target", target, input.shape, "input")]
         axis = checks.class_axis("input", input, self.axis)
         if self.alpha is not None:
-            checks.per_class(np.asarray(self.alpha), input.shape[axis], "alpha")
+            checks.per_class(np.asarray(self.alpha), input, axis, "alpha")
         return [input, checks.classes("target", target, input, axis)]
 
     def check(self, input, target):
@@ -264,9 +266,10 @@ class FocalLoss(Rowwise):
         fade = np.exp(-gamma * relief) if gamma else 1.0
         yield fade * surprise
         right, wrong = next(parts)
-        yield -fade * (gamma * right * surprise + wrong)
-        yield fade * right * (gamma**2 * right * surprise - gamma * wrong * surprise
-                              + (2 * gamma + 1) * wrong)
+        spread = right * np.minimum(surprise, np.finfo(surprise.dtype).max)    # 0 at infinity
+        yield -fade * (gamma * spread + wrong)
+        yield fade * (gamma * gamma * right * spread - gamma * wrong * spread
+                      + (2 * gamma + 1) * right * wrong)
 
 
 class SoftMarginLoss(Elementwise):
@@ -326,7 +329,7 @@ class _OfClasses(Rowwise):
     def prepare(self, input, target):
         input = checks.real("input", input)
         axis = checks.class_axis("input", input, self.axis)
-        checks.per_class(self.weight, input.shape[axis])
+        checks.per_class(self.weight, input, axis)
         target = checks.classes("target", target, input, axis, self.ignore_index)
         kept = target != self.ignore_index
         return [input, target] if kept.all() else [input, np.where(kept, target, 0), kept]
@@ -430,13 +433,13 @@ class CrossEntropyLoss(_OfClasses):
     label_smoothing: float = option(0.0, checks.share)
 
     def prepare(self, input, target):
-        target = checks.any_array("target", target)
-        if target.dtype.kind != "f":
+        input, target = checks.any_array("input", input), checks.any_array("target", target)
+        if checks.are_classes(target, input.ndim):
             return super().prepare(input, target)
         input, target = checks.reals(self.arguments, (input, target))
         checks.shape("target", target, input.shape, "input")
         checks.unused("ignore_index", self.ignore_index, -100, "beside class probabilities")
-        checks.per_class(self.weight, input.shape[checks.class_axis("input", input, self.axis)])
+        checks.per_class(self.weight, input, checks.class_axis("input", input, self.axis))
         return [input, target]
 
     def check(self, input, target, kept=None):

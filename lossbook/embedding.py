@@ -138,8 +138,8 @@ class CosineEmbeddingLoss(_OfVectors):
         The cosine up to which pairs that are not alike cost nothing.
 
     The mean divides by the number of rows. 1e-12 is added to both squared lengths, as in torch, so
-    the cosine of a zero vector is 0. The gradient in a vector is orthogonal to it; the corner at
-    the margin counts as violated.
+    the cosine of a zero vector is 0. The gradient in a vector is orthogonal to it, unless it is
+    hardly longer than 1e-6; the corner at the margin counts as violated. There is no curvature.
 
     Raises ``ValueError`` for unequal shapes, labels other than −1 and 1 and a margin outside
     [−1, 1], ``TypeError`` for data that are not real numbers. Source: Bromley et al. (1993),
@@ -160,36 +160,41 @@ class CosineEmbeddingLoss(_OfVectors):
         return [input1, input2, checks.signs("target", target)]
 
     def terms(self, input1, input2, target):
-        unit1, length1, lack1 = _unit(input1)
-        unit2, length2, lack2 = _unit(input2)
-        cosine = _dots(unit1, unit2)
+        input1, length1, scale1, lack1 = _measured(input1)
+        input2, length2, scale2, lack2 = _measured(input2)
+        cosine = _dots(input1, input2) / (length1 * length2)    # exactly 0 at a right angle
         gap = cosine - self.margin
+        unit1, unit2 = input1 / length1, input2 / length2
         between = unit1 - unit2
         # Where vectors nearly agree, 1 - cosine would lose digits.
         near = (_dots(between, between) + lack1 + lack2) / 2
         apart = np.where(cosine > 0.5, near, 1 - cosine)
         yield np.where(target > 0, apart, np.maximum(gap, 0))
         slope = np.where(target > 0, -target, gap >= 0)
-        yield ((slope / length1) * (unit2 - cosine * unit1),
-               (slope / length2) * (unit1 - cosine * unit2))
+        yield ((slope / (scale1 * length1)) * (unit2 - cosine * unit1),
+               (slope / (scale2 * length2)) * (unit1 - cosine * unit2))
 
     def fused(self, input1, input2, target, scale, in_input1, in_input2):
         square1, square2 = (_dots(vectors, vectors) + 1e-12 for vectors in (input1, input2))
         if not max(square1.max(initial=0), square2.max(initial=0)) < 1e20:
             return None    # products of such lengths may overflow
         length1, length2 = np.sqrt(square1), np.sqrt(square2)
-        between = input1 * (length2 / length1)
-        between -= input2    # the difference of the unit vectors, in lengths of the second
-        apart = (_dots(between, between) / square2 + 1e-12 / square1 + 1e-12 / square2) / 2
-        gap = 1 - apart - self.margin
-        alike = target > 0
+        cosine = _dots(input1, input2) / (length1 * length2)
+        alike, apart, gap = target > 0, 1 - cosine, cosine - self.margin
+        close = alike & (cosine > 0.5)
+        part = np.empty_like(input1)
+        if close.any():
+            between = np.multiply(input1, length2 / length1, out=part)
+            between -= input2    # the difference of the unit vectors, in lengths of the second
+            near = _dots(between, between) / square2 + 1e-12 / square1 + 1e-12 / square2
+            apart = np.where(close, near / 2, apart)
         slope = scale * np.where(alike, -1, gap >= 0).astype(target.dtype)
-        # unit2 - cosine * unit1 and unit1 - cosine * unit2
-        np.multiply(input1, slope * apart / square1, out=in_input1)
-        in_input1 -= np.multiply(between, slope / (length1 * length2), out=in_input2)
-        np.multiply(input2, slope * apart / square2, out=in_input2)
-        between *= slope / square2
-        in_input2 += between
+        across = slope / (length1 * length2)
+        # unit2 - cosine * unit1 and unit1 - cosine * unit2, over the lengths
+        np.multiply(input2, across, out=in_input1)
+        in_input1 -= np.multiply(input1, slope * cosine / square1, out=part)
+        np.multiply(input1, across, out=in_input2)
+        in_input2 -= np.multiply(input2, slope * cosine / square2, out=part)
         return float(np.where(alike, apart, np.clip(gap, 0, np.inf)).sum())
 
 
@@ -200,6 +205,11 @@ class _Triplet(_OfVectors):
     swap: bool = option(False, checks.flag)
 
     predictions: ClassVar = ("anchor", "positive", "negative")
+
+    def __init_subclass__(cls):
+        super().__init_subclass__()
+        if "distance" in vars(cls) and "shift" not in vars(cls):
+            cls.fused = None    # a new distance takes no old kernel over
 
     def distance(self, u, v):
         """The distance of u and v, and its gradients in both; features are axis 0."""
@@ -268,7 +278,7 @@ class TripletMarginLoss(_Triplet):
 
     The mean divides by the number of rows. The gradients, in anchor, positive and negative, are
     differences of unit vectors (for p = 2), and 0 for triplets beyond the margin; the corner counts
-    as violated, and a tie under swap is shared, as in torch.
+    as violated, and a tie under swap is shared, as in torch. There is no curvature.
 
     Raises ``ValueError`` for unequal shapes and options out of range, ``TypeError`` for data that
     are not real numbers. Source: Weinberger, Blitzer and Saul (2005), *Distance metric learning for
@@ -310,7 +320,7 @@ class TripletMarginWithDistanceLoss(_Triplet):
 
     The mean divides by the number of rows. The gradients, in anchor, positive and negative, are
     those of the distances where the margin is violated, its edge included, and 0 elsewhere; a tie
-    under swap is shared, as in torch.
+    under swap is shared, as in torch. There is no curvature.
 
     Raises ``ValueError`` for unequal shapes, options out of range and distances or gradients of
     another shape, ``TypeError`` for data that are not real numbers. Source: Weinberger, Blitzer
@@ -333,7 +343,11 @@ class TripletMarginWithDistanceLoss(_Triplet):
             return _norm(u - v + self.shift(), 2.0)
         rows = [np.moveaxis(vectors, 0, -1) for vectors in (u, v)]
         expected = (rows[0].shape[:-1], rows[0].shape, rows[0].shape)
-        returned = tuple(map(np.asarray, self.distance_function(*rows)))
+        returned = self.distance_function(*rows)
+        if not isinstance(returned, tuple):
+            checks.refuse("distance_function", "distances and two gradients",
+                          type(returned).__name__)
+        returned = [np.asarray(part) for part in returned]
         if tuple(part.shape for part in returned) != expected:
             checks.refuse("distance_function", "distances and two gradients, "
                           "of the shapes " + ", ".join(map(str, expected)),
@@ -368,15 +382,17 @@ def _norm(difference, p):
     scale = 1.0
     if not _has_root(total):    # measured in the largest, no power overflows or vanishes
         top = size.max(axis=0)
-        scale = np.where(top > 0, top, 1)
+        scale = np.where((top > 0) & (top < np.inf), top, 1)
         size = size / scale
         total = (size**p).sum(axis=0)
     direction = np.sign(difference) * size ** (p - 1) / np.where(total > 0, total, 1) ** (1 - 1 / p)
     return scale * total ** (1 / p), direction, -direction
 
 
-def _unit(vectors):
-    """Unit vectors, their lengths with torch's 1e-12 in the square, and what they lack of 1 for it."""
+def _measured(vectors):
+    """The vectors and their lengths, with torch's 1e-12 in the square, in units of a scale; the
+    scale; and the share of the 1e-12 in the square.
+    """
     scale, square = 1.0, _dots(vectors, vectors)
     if not np.isfinite(square).all():
         scale = np.maximum(np.abs(vectors).max(axis=0), 1)
@@ -384,5 +400,4 @@ def _unit(vectors):
         square = _dots(vectors, vectors)
     tiny = 1e-12 / (scale * scale)
     square = square + tiny
-    length = np.sqrt(square)
-    return vectors / length, scale * length, tiny / square
+    return vectors, np.sqrt(square), scale, tiny / square

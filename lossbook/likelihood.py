@@ -32,7 +32,9 @@ class PoissonNLLLoss(Elementwise):
 
     The mean divides by the number of elements. The gradient is :math:`e^x - y`, the rate less the
     count, and the curvature :math:`e^x`. Without log y! the loss may be negative. Minimised over a
-    constant prediction by the logarithm of the mean count.
+    constant prediction by the logarithm of the mean count. With ``log_input=False`` the gradient in
+    the rate is :math:`1 - y / (x + \text{eps})`, the curvature :math:`y / (x + \text{eps})^2`, and
+    the minimiser the mean count less eps.
 
     Raises ``ValueError`` for unequal shapes, negative counts and negative rates, ``TypeError`` for
     data that are not real numbers. Source: Nelder and Wedderburn (1972), *Generalized
@@ -107,7 +109,8 @@ class GaussianNLLLoss(Elementwise):
 
     The mean divides by the number of elements of the input. The gradients, in input and var, are
     :math:`(x - y) / v` and :math:`(1 - (x - y)^2 / v) / 2v`; where an argument was broadcast they
-    are summed back. Minimised by the mean and the variance of the targets.
+    are summed back. The curvatures are :math:`1 / v` and :math:`((x - y)^2 / v - \frac12) / v^2`.
+    Minimised by the mean and the variance of the targets.
 
     Raises ``ValueError`` for shapes that do not broadcast and variances of 0 or below,
     ``TypeError`` for data that are not real numbers. Source: Nix and Weigend (1994), *Estimating

@@ -88,8 +88,11 @@ class LinearCrossEntropyLoss(_OfClasses):
         return super()._results(wanted, call.args, {})
 
     def prepare(self, input, linear_weight, target, linear_bias=None):
-        target = checks.any_array("target", target)
-        of_probabilities = target.dtype.kind == "f"
+        input, linear_weight, target = (
+            checks.any_array(name, array) for name, array in (
+                ("input", input), ("linear_weight", linear_weight), ("target", target)))
+        axes = input.ndim + linear_weight.ndim - 2    # of the logits
+        of_probabilities = not checks.are_classes(target, axes)
         given = {"input": input, "linear_weight": linear_weight, "linear_bias": linear_bias,
                  "target": target if of_probabilities else None}
         given = {name: array for name, array in given.items() if array is not None}
@@ -97,7 +100,7 @@ class LinearCrossEntropyLoss(_OfClasses):
         input, linear_weight = given["input"], given["linear_weight"]
         linear_bias, target = given.get("linear_bias"), given.get("target", target)
         _check_shapes(input, linear_weight, linear_bias)
-        checks.per_class(self.weight, len(linear_weight))
+        checks.per_class(self.weight, linear_weight, 0)
 
         batch, (classes, *places) = input.shape[:-1], linear_weight.shape[:-1]
         logits = np.broadcast_to(input.dtype.type(0), (*batch, classes, *places))    # a shape only

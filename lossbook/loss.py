@@ -54,7 +54,8 @@ class Loss:
 
     Arrays are float32 or float64, or integers, which take the type of the others, float64 if there
     is none; the result has the type of the input. Without a reduction the `terms` of float32 data
-    are computed in float64, so that each result is the true number, rounded once. NaN and infinity
+    are computed in float64, so that each result is the true number, rounded once. (Losses with an
+    `evaluate` of their own say what they do.) NaN and infinity
     are data like any other: they flow through the formula into the result, without a warning.
     Arrays are never modified.
     """
@@ -77,8 +78,10 @@ class Loss:
                                 f"{', '.join(cls.arguments)}")
 
     def __post_init__(self):
-        for option in fields(self):    # `reduction` alone has no check of its own
-            check = option.metadata.get("check", checks.one_of(*self.reductions))
+        for option in fields(self):
+            check = option.metadata.get("check", lambda name, value: value)
+            if option.name == "reduction":
+                check = checks.one_of(*self.reductions)
             object.__setattr__(self, option.name, check(option.name, getattr(self, option.name)))
 
     def __call__(self, *arrays, **named):
@@ -190,12 +193,18 @@ class Loss:
             if self.reduction != "none":
                 return []
             return [np.empty(self.value_shape(*arrays), arrays[0].dtype)]
-        return [np.empty_like(arrays[0]) for _ in self.predictions]
+        outputs = [np.empty_like(arrays[0]) for _ in self.predictions]
+        if self.broadcasts and self.reduction == "none":    # sums are rounded once as well
+            given = dict(zip(self.arguments, arrays))
+            outputs = [part if given[name].shape == part.shape else part.astype(np.float64)
+                       for name, part in zip(self.predictions, outputs)]
+        return outputs
 
     def _result(self, order, output, arrays):
         if order != VALUE and self.broadcasts:
             given = dict(zip(self.arguments, arrays))
-            output = [_summed_to(part, given[name]) for name, part in zip(self.predictions, output)]
+            output = [_summed_to(part, given[name]).astype(arrays[0].dtype, copy=False)
+                      for name, part in zip(self.predictions, output)]
         output = [part[()] for part in output]    # a 0-d array becomes a scalar
         return tuple(output) if len(output) > 1 else output[0]
 
@@ -218,7 +227,7 @@ class Elementwise(Loss):
         if all([weight is None for weight in weights]):
             return arrays
         for name, weight in zip(self.weights, weights):
-            weight = np.asarray(1.0 if weight is None else weight, arrays[0].dtype)
+            weight = checks.held(name, 1.0 if weight is None else weight, arrays[0].dtype)
             arrays.append(checks.broadcast(name, weight, expected, first))
         return arrays
 

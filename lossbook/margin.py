@@ -27,7 +27,8 @@ class MultiLabelSoftMarginLoss(Rowwise):
         Multiplies each class's term.
 
     The mean divides by the number of rows, also with weights; the division by C is part of the
-    loss. The gradient is :math:`w_c (\sigma(x_c) - y_c) / C`.
+    loss. The gradient is :math:`w_c (\sigma(x_c) - y_c) / C`, the curvature
+    :math:`w_c \, \sigma(x_c) \sigma(-x_c) / C`.
 
     Raises ``ValueError`` for unequal shapes, a wrong number of weights, and targets outside [0, 1]
     (−1 is the padding of another loss), ``TypeError`` for data that are not real numbers. Source:
@@ -46,7 +47,7 @@ class MultiLabelSoftMarginLoss(Rowwise):
         input, target = checks.reals(self.arguments, (input, target))
         checks.axes("input", input, 1, 2)
         checks.shape("target", target, input.shape, "input")
-        checks.per_class(self.weight, input.shape[-1])
+        checks.per_class(self.weight, input, -1)
         return [input, target]
 
     def check(self, input, target):
@@ -56,8 +57,8 @@ class MultiLabelSoftMarginLoss(Rowwise):
         weight = along_classes(self.weight, input) / len(input)
         yes, no = weight * target, weight * (1 - target)
         parts = logistic(input)
-        costs_yes, costs_no = next(parts)
-        yield (no * costs_yes + yes * costs_no).sum(axis=0)
+        if_no, if_yes = next(parts)
+        yield (no * if_no + yes * if_yes).sum(axis=0)
         one, zero = next(parts)
         yield no * one - yes * zero
         yield weight * one * zero
@@ -107,7 +108,7 @@ class MultiMarginLoss(Rowwise):
     def prepare(self, input, target):
         input = checks.real("input", input)
         checks.axes("input", input, 1, 2)
-        checks.per_class(self.weight, input.shape[-1])
+        checks.per_class(self.weight, input, -1)
         return [input, checks.classes("target", target, input, -1)]
 
     def terms(self, input, target):
@@ -190,20 +191,20 @@ class MultiLabelMarginLoss(Rowwise):
         lengths = named.sum(axis=0)
         order = np.argsort(-lengths)    # the rows with the longest lists first
         scores, labels = scores[:, order], np.where(named, target, -1)[:, order]
-        outside = np.vstack([scores, scores[:1]])    # the last row is for no class
-        outside[labels, np.arange(len(order))] = np.finfo(scores.dtype).min
-        value, slope = np.zeros_like(scores[0]), np.zeros_like(outside)
+        inside = np.zeros((len(scores) + 1, len(order)), bool)    # the last row is for no class
+        inside[labels, np.arange(len(order))] = True
+        value, slope = np.zeros_like(scores[0]), np.zeros_like(scores)
         for place in range(lengths.max(initial=0)):
             rows = np.count_nonzero(lengths > place)
             own = labels[place, :rows], np.arange(rows)
-            gap = np.clip(outside[:-1, :rows] + (1 - scores[own]), 0, np.inf)
-            active = (gap > 0).astype(gap.dtype)
+            gap = np.clip(scores[:, :rows] + (1 - scores[own]), 0, np.inf)
+            gap[inside[:-1, :rows]] = 0
             value[:rows] += gap.sum(axis=0)
-            slope[:-1, :rows] += active
-            slope[own] -= active.sum(axis=0)
+            slope[:, :rows] += gap > 0
+            slope[own] -= (gap > 0).sum(axis=0)
         back = np.argsort(order)
         yield (value / len(input))[back].reshape(input.shape[1:])
-        yield (slope[:-1] / len(input))[:, back].reshape(input.shape)
+        yield (slope / len(input))[:, back].reshape(input.shape)
         yield 0.0
 
     def fused(self, input, target, scale, gradient):

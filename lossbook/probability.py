@@ -174,7 +174,10 @@ def _deviance(count, mean, excess):
     v2 = np.minimum(v * v, 0.01)                   # |v| ≤ 0.1 in the series: v¹⁹ is below rounding
     odd = sum(v2**j / (2 * j + 1) for j in range(1, 10))
     near = v * (excess + 2 * count * odd)
-    return np.where(abs(v) < 0.1, near, count * np.log(count / mean) - excess)
+    ratio = count / mean
+    far = np.isinf(ratio) & (mean > 0)             # only the ratio overflows, not its logarithm
+    log = np.where(far, np.log(count) - np.log(mean), np.log(ratio))
+    return np.where(abs(v) < 0.1, near, count * log - excess)
 
 
 def _product_error(a, b):

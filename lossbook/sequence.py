@@ -51,8 +51,8 @@ class CTCLoss(Loss):
     ``grad_logits``.
 
     A target needs a frame for each label and one more between equal neighbours. If there are fewer,
-    or all its paths have probability 0, the loss is infinite and its gradient nan in all frames, as
-    in torch; with ``zero_infinity`` both are 0.
+    or all its paths have probability 0, the loss is infinite and its gradient nan in all frames of
+    its input, as in torch; with ``zero_infinity`` both are 0.
 
     The sums run in float64, so float32 gradients are right to 1e-6 of the largest. Time, and memory
     beyond the gradient, grow with T · N · S. The curvature is −p (1 − p) of the posterior p of a

@@ -631,7 +631,8 @@ OF_VECTORS = [
             normal(rng, shape).astype(dtype), normal(rng, shape).astype(dtype),
             np.asarray(signs(rng, without(shape, -1))).astype(dtype)],
         labels=("target",), denominator=all_rows, extremes=extreme_pairs,
-        kinks=[({}, [[[1.0, 0.0]], [[0.0, 1.0]], [-1.0]])],
+        kinks=[({}, [[[1.0, 0.0]], [[0.0, 1.0]], [-1.0]]),
+               ({}, [[[1.0, 2.0, 3.0]], [[3.0, 0.0, -1.0]], [-1.0]])],    # rounded units miss it
         bad_options=refused_numbers("margin", "a number from -1 to 1", -1.5, 1.5, np.nan),
         bad_data=[({}, [np.ones((2, 3)), np.ones((2, 3)), [1.0, 0.5]],
                    "target: expected -1 or 1, got 0.5"),

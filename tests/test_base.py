@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 
 import lossbook
-from lossbook import CrossEntropyLoss, HuberLoss, stable
+from lossbook import (
+    BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, GaussianNLLLoss, HuberLoss, MSELoss,
+    MultiLabelSoftMarginLoss, MultiMarginLoss, NLLLoss, SmoothL1Loss, stable)
 from lossbook.loss import Elementwise, Loss, dot
 
 rng = np.random.default_rng(0)
@@ -77,6 +79,35 @@ def test_a_float32_loss_computes_in_float32():
     assert seen == [np.float32]
 
 
+def test_the_gradient_of_a_shared_argument_is_rounded_once():
+    """Without a reduction; a sum of rounded parts is off by 16 ulp here."""
+    x, y = rng.normal(size=(2, 1000, 100)).astype(np.float32)
+    var = rng.uniform(0.5, 2, (1, 100)).astype(np.float32)
+    loss = GaussianNLLLoss(reduction="none")
+    true = loss.grad(*(array.astype(np.float64) for array in (x, y, var)))[1]
+    slope = loss.grad(x, y, var)[1]
+    assert slope.dtype == np.float32
+    np.testing.assert_array_equal(slope, true.astype(np.float32))
+
+
+@pytest.mark.parametrize("number, dtype", [(2**53 + 1, np.float64), (2**63 - 1, np.float64),
+                                           (-2**53 - 1, np.float64), (2**24 + 1, np.float32),
+                                           (np.uint64(2**64 - 1), np.float64)])
+def test_integers_that_a_type_does_not_hold_are_refused(number, dtype):
+    with pytest.raises(ValueError, match=f"^target: expected integers that {np.dtype(dtype)} holds, got {number}$"):
+        MSELoss()(np.ones(1, dtype), np.array([number]))
+    even = np.array([2**60, -2**40])
+    np.testing.assert_array_equal(MSELoss(reduction="none")(even, np.zeros(2, dtype)),
+                                  dtype(even) ** 2)
+
+
+def test_a_beta_that_float32_does_not_hold_is_0():
+    x, y = np.float32([0, 1]), np.zeros(2, np.float32)
+    loss = SmoothL1Loss(beta=1e-46, reduction="sum")
+    for value, slope in (loss.value_and_grad(x, y), (loss(x, y), loss.grad(x, y))):
+        assert value == 1 and slope.tolist() == [0, 1]
+
+
 def test_a_loss_without_curvature_says_so():
     class Flat(Elementwise):
         def terms(self, input, target):
@@ -85,6 +116,44 @@ def test_a_loss_without_curvature_says_so():
 
     with pytest.raises(NotImplementedError, match="Flat has no curvature"):
         Flat().curvature([1.0], [2.0])
+
+
+def test_an_option_may_have_a_check_or_none():
+    class Scaled(Elementwise):
+        alpha: float = 0.5
+
+        def terms(self, input, target):
+            yield self.alpha * (input - target) ** 2
+            yield 2 * self.alpha * (input - target)
+
+    assert Scaled()([3.0], [1.0]) == 2 and Scaled(alpha=2)([3.0], [1.0]) == 8
+    with pytest.raises(ValueError, match="^reduction: expected"):
+        Scaled(reduction="avg")
+
+
+def test_weights_are_a_loss_s_own():
+    """What was checked cannot change later."""
+    given = np.array([1.0, 2.0])
+    loss = CrossEntropyLoss(weight=given)
+    given[0] = -5
+    assert loss.weight.tolist() == [1, 2]
+    with pytest.raises(ValueError, match="read-only"):
+        loss.weight[0] = np.nan
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("weight", [1e39, 1e-40])
+def test_weights_that_the_data_s_type_cannot_hold_are_refused(weight):
+    input, labels = np.float32([[0.2, 0.7]]), np.float32([[0, 1]])
+    for loss in (BCELoss(weight=weight), BCEWithLogitsLoss(pos_weight=[1.0, weight]),
+                 MultiLabelSoftMarginLoss(weight=[weight, 1.0])):
+        with pytest.raises(ValueError, match="weight: expected weights in the range of float32, got "):
+            loss(input, labels)
+        assert np.isfinite(loss(input.astype(np.float64), labels.astype(np.float64)))
+    for loss in (NLLLoss(weight=[weight, 1.0]), CrossEntropyLoss(weight=[weight, 1.0]),
+                 MultiMarginLoss(weight=[weight, 1.0])):
+        with pytest.raises(ValueError, match="weight: expected weights in the range of float32"):
+            loss(-input, [1])
 
 
 def test_terms_without_its_prediction_is_refused_at_once():

@@ -38,6 +38,15 @@ def test_what_q_rules_out_costs_infinitely_much():
     assert kl_divergence([0.5, 0.5], [1.0, 0.0]) == np.inf
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype, rare, truth", [(np.float64, 1e-310, 356.2075037), (
+    np.float32, 1e-40, 45.35856)])
+def test_a_ratio_that_overflows_has_a_logarithm(dtype, rare, truth):
+    p, q = np.array([0.5, 0.5], dtype), np.array([rare, 1.0], dtype)
+    assert kl_divergence(p, q) == pytest.approx(truth, rel=1e-6)
+    assert kl_divergence(p, q, base=2) == pytest.approx(truth / np.log(2), rel=1e-6)
+
+
 distributions = hnp.arrays(np.float64, (2, 4), elements=st.floats(1e-3, 1)).map(
     lambda weights: weights / weights.sum(axis=1, keepdims=True))
 
@@ -76,6 +85,7 @@ def test_axis_and_dtype():
                                         "got a sum of 0.666667"),
     (entropy, (P,), {"axis": 1}, "axis: expected an axis of p, which has 1 axes, got 1"),
     (entropy, (1.0,), {}, "axis: expected an axis of p, which has 0 axes, got -1"),
+    (entropy, ([[1.0, 0.0]],), {"axis": 2}, "axis: expected an axis of p, which has 2 axes, got 2"),
     (entropy, (P,), {"base": 0}, "base: expected a positive finite number, got 0"),
     (entropy, (P,), {"base": 1}, "base: expected a base other than 1, got 1.0"),
 ])
@@ -83,3 +93,10 @@ def test_bad_input(function, arrays, options, message):
     with pytest.raises(ValueError) as caught:
         function(*arrays, **options)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("axis", [None, 0.0, "0", (0,)])
+def test_an_axis_is_an_integer(axis):
+    for call in (lambda: entropy(P, axis=axis), lambda: kl_divergence(P, Q, axis=axis)):
+        with pytest.raises(TypeError, match="^axis: expected an integer, got"):
+            call()

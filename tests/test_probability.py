@@ -73,6 +73,15 @@ def test_pmf_to_50_digits(scale):
             assert relative_error(poisson_log_pmf(k, n * p), truth) < 1e-14, (k, n * p)
 
 
+def test_tiny_rates_have_a_logarithm():
+    """Where k over the rate overflows."""
+    with mpmath.workdps(50):
+        for k, rate in ((2, 6e-309), (1, 5e-324), (10**9, 1e-300)):
+            assert relative_error(poisson_log_pmf(k, rate), true_poisson(k, rate)) < 1e-14
+        assert relative_error(binomial_log_pmf(2, 10, 1e-309), true_binomial(2, 10, 1e-309)) < 1e-14
+    assert poisson_log_pmf(2, 0.0) == -np.inf
+
+
 def test_the_deviance_needs_the_exact_product():
     """With n·p merely rounded, the last two are wrong by 1e-13, and by far more at n = 10¹⁵."""
     with mpmath.workdps(50):

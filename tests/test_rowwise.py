@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lossbook import (
-    BCEWithLogitsLoss, CrossEntropyLoss, FocalLoss, MultiLabelMarginLoss, MultiLabelSoftMarginLoss,
-    MultiMarginLoss, NLLLoss)
+    BCEWithLogitsLoss, CrossEntropyLoss, FocalLoss, LinearCrossEntropyLoss, MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss, MultiMarginLoss, NLLLoss)
 from lossbook.stable import log_softmax
 
 rng = np.random.default_rng(0)
@@ -74,6 +74,15 @@ def test_multi_margin_leaves_the_right_class_out_and_its_corner_is_flat():
     assert not slope.any()
 
 
+def test_no_labels_may_be_an_empty_list():
+    """Which NumPy takes for floats."""
+    none = np.zeros((0, 3))
+    for loss in (NLLLoss, CrossEntropyLoss, FocalLoss, MultiMarginLoss):
+        value, slope = loss(reduction="sum").value_and_grad(none, [])
+        assert value == 0 and slope.shape == (0, 3)
+    assert LinearCrossEntropyLoss(reduction="sum")(np.zeros((0, 2)), np.zeros((3, 2)), []) == 0
+
+
 def test_no_pixels():
     """Rows there are none, along another axis than the first."""
     value, slope = CrossEntropyLoss(reduction="none").value_and_grad(
@@ -98,6 +107,16 @@ def test_focal_loss_is_cross_entropy_that_fades():
                                rtol=1e-13)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_focal_loss_of_the_impossible_pulls_as_cross_entropy_does(gamma):
+    loss = FocalLoss(gamma=gamma, reduction="sum")
+    for x, y in (([-np.inf], [1.0]), ([np.inf], [0.0])):
+        assert loss(x, y) == np.inf
+        assert abs(loss.grad(x, y)) == 1 and loss.curvature(x, y) == 0
+    for slope in (loss.grad([[-np.inf, 0.0]], [0]), loss.value_and_grad([[-np.inf, 0.0]], [0])[1]):
+        np.testing.assert_array_equal(slope, [[-1.0, 1.0]])
+
+
 def test_focal_loss_of_one_class_is_0():
     """What cannot be otherwise is no surprise, nor is what all other classes rule out."""
     for input in ([[3.0]], [[3.0, -np.inf]]):
@@ -117,6 +136,16 @@ def test_multilabel_margin_reads_its_list_to_the_first_minus_one():
     scores = [[0.1, 0.2, 0.4, 0.8]]
     assert MultiLabelMarginLoss()(scores, [[3, 0, -1, 1]]) == pytest.approx(17 / 20)
     assert MultiLabelMarginLoss()(scores, [[-1, 3, 0, 1]]) == 0
+
+
+def test_multilabel_margin_of_a_right_class_that_is_ruled_out():
+    """It falls short of every class outside by infinity, and of no class of its set."""
+    loss = MultiLabelMarginLoss()
+    assert loss([[-np.inf, 0.0]], [[0, 1]]) == 0
+    scores, lists = [[1.9, 0.5, -np.inf, 0.0, -0.2]], [[2, 1, -1, 4, -1]]
+    assert loss(scores, lists) == np.inf
+    near = [[1.9, 0.5, -1e9, 0.0, -0.2]]
+    np.testing.assert_array_equal(loss.grad(scores, lists), loss.grad(near, lists))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

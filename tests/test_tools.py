@@ -289,6 +289,11 @@ def test_every_fault_fits_and_every_page_has_one():
     assert {faults.ROOT / fault["target"] for fault in planted} >= with_code
 
 
+def test_a_fault_that_nobody_named_is_no_success():
+    with pytest.raises(SystemExit, match="no fault is named like nosuchword"):
+        faults.main(["nosuchword"])
+
+
 def test_broken_links(tmp_path):
     (tmp_path / "b.html").write_text('<p id="here">')
     (tmp_path / "a.html").write_text(

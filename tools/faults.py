@@ -71,6 +71,8 @@ def main(words: list[str]) -> int:
     settle_environment()
     faults = [fault for fault in json.loads(LIST.read_text())
               if not words or any(word in fault["name"] for word in words)]
+    if not faults:
+        sys.exit(f"no fault is named like {' or '.join(words)}")
     targets = sorted({fault["target"] for fault in faults})
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(WORKERS) as pool:
         copies = queue.SimpleQueue()
