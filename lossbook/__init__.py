@@ -1,4 +1,4 @@
-"""Loss functions in readable NumPy: value, gradient and curvature.
+"""Loss functions in readable NumPy: value, gradient and, for most, curvature.
 
 >>> from lossbook import HuberLoss
 >>> print(HuberLoss(delta=1.0)([0.5, 3.0], [0.0, 0.0]))
