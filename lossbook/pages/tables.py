@@ -29,7 +29,8 @@ def table(head, rows):
 
 def page_link(page, text=None):
     """A link to a page of the book; the site turns that to a notebook into one to its page."""
-    text = html.escape(text or page.rsplit("/", 1)[-1].replace("_", " "))
+    losses = {row.page: name for name, row in CATALOGUE.items()}
+    text = html.escape(text or losses.get(page) or page.rsplit("/", 1)[-1].replace("_", " "))
     return f"<a href='{os.path.relpath(page, START)}.ipynb'>{text}</a>"
 
 
