@@ -4,7 +4,6 @@ Each check takes the argument's name first, so that the message can say it, and 
 in the form in which the losses use it.
 """
 
-import sys
 from numbers import Integral, Real
 
 import numpy as np
@@ -34,13 +33,16 @@ def one_of(*choices):
 def number(expected, inside):
     """The check that a value is a real number for which `inside` holds; it returns a float."""
     def check(name, value):
-        if not _number(name, value) or not inside(value) or abs(value) > FLOAT_MAX:
+        _number(name, value)
+        try:
+            taken = float(value)
+        except OverflowError:    # an integer may be larger than any float
+            taken = np.inf
+        if not inside(taken):
             refuse(name, expected, repr(value))
-        return float(value)
+        return taken
     return check
 
-
-FLOAT_MAX = sys.float_info.max    # an integer may be larger, and is no float
 
 finite = number("a finite number", lambda value: -np.inf < value < np.inf)
 positive = number("a positive finite number", lambda value: 0 < value < np.inf)
@@ -122,8 +124,8 @@ def reals(names, values):
         if array.dtype.kind in "iu":
             limit = 2 ** (np.finfo(dtype).nmant + 1)
             large = array[(array > limit) | (array < -limit)]
-            lost = [number for number in large.tolist() if int(dtype.type(number)) != number]
-            if lost:
+            lost = large[abs(large // (large & -large)) > limit]    # more digits than the type has
+            if lost.size:
                 refuse(name, f"integers that {dtype} holds", lost[0])
     return taken
 
@@ -135,8 +137,9 @@ def held(name, array, dtype):
         return array
     with np.errstate(over="ignore", under="ignore"):
         taken = array.astype(dtype)
-    lost = np.isinf(taken) | (taken < np.finfo(dtype).tiny) & (array != 0)
-    if lost.any():
+    tiny = np.finfo(dtype).tiny
+    if not (taken.max(initial=0) < np.inf and taken.min(initial=1, where=array > 0) >= tiny):
+        lost = np.isinf(taken) | (taken < tiny) & (array > 0)
         refuse(name, f"weights in the range of {dtype}", array[lost].flat[0])
     return taken
 

@@ -208,7 +208,7 @@ class _Triplet(_OfVectors):
 
     def __init_subclass__(cls):
         super().__init_subclass__()
-        if "distance" in vars(cls) and "shift" not in vars(cls):
+        if "distance" in vars(cls) and not {"shift", "fused"} & vars(cls).keys():
             cls.fused = None    # a new distance takes no old kernel over
 
     def distance(self, u, v):
@@ -344,7 +344,7 @@ class TripletMarginWithDistanceLoss(_Triplet):
         rows = [np.moveaxis(vectors, 0, -1) for vectors in (u, v)]
         expected = (rows[0].shape[:-1], rows[0].shape, rows[0].shape)
         returned = self.distance_function(*rows)
-        if not isinstance(returned, tuple):
+        if not isinstance(returned, (tuple, list)):
             checks.refuse("distance_function", "distances and two gradients",
                           type(returned).__name__)
         returned = [np.asarray(part) for part in returned]

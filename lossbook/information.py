@@ -53,8 +53,9 @@ def kl_divergence(p, q, *, axis=-1, base=None):
         The true distribution and the model's. The order matters: D(p‖q) is not D(q‖p).
     axis, base : as in `entropy`
 
-    The cross entropy less the entropy of p. It is 0 if p = q and else positive, up to the
-    1e-6 by which a sum may be off, and infinite where q gives probability 0 to what p allows. Source: Kullback and Leibler (1951).
+    The cross entropy less the entropy of p. It is 0 if p = q and else positive, and infinite where
+    q gives probability 0 to what p allows. Where sums are off by what is allowed, 1e-6 or 1e-3 in
+    float32, it may be as little below 0. Source: Kullback and Leibler (1951).
 
     >>> p, q = [0.2, 0.5, 0.3], [0.1, 0.1, 0.8]
     >>> print(kl_divergence(p, q).round(4), kl_divergence(q, p).round(4))

@@ -10,6 +10,7 @@ overrides `evaluate` and nothing above it.
 
 import inspect
 import re
+from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import pytest
 
 import lossbook
 from lossbook import (
-    BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, GaussianNLLLoss, HuberLoss, MSELoss,
+    BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, FocalLoss, GaussianNLLLoss, HuberLoss, MSELoss,
     MultiLabelSoftMarginLoss, MultiMarginLoss, NLLLoss, SmoothL1Loss, stable)
 from lossbook.loss import Elementwise, Loss, dot
 
@@ -129,6 +130,13 @@ def test_an_option_may_have_a_check_or_none():
     assert Scaled()([3.0], [1.0]) == 2 and Scaled(alpha=2)([3.0], [1.0]) == 8
     with pytest.raises(ValueError, match="^reduction: expected"):
         Scaled(reduction="avg")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("number", [np.float32(0.5), np.float16(0.5), np.float64(0.5), Fraction(1, 2)])
+def test_a_number_may_be_of_any_type(number):
+    assert HuberLoss(delta=number).delta == 0.5 and type(HuberLoss(delta=number).delta) is float
+    assert FocalLoss(alpha=number).alpha == 0.5
 
 
 def test_weights_are_a_loss_s_own():

@@ -406,7 +406,7 @@ PITFALLS = {
         Pitfall("D10", "the backward is documented as linear",
                 lambda _: says(nn.BCELoss, "a linear backward method"), True,
                 because=DOCS, truth="it grows as 1/p, up to 1e12"),
-        Pitfall("E", "at p = 0 the gradient misses -1e12, since the 1e-12 is a float32: by",
+        Pitfall("E", "at p = 0 the gradient plus 1e12 is not 0, since the 1e-12 is a float32",
                 lambda lib: np.float64(flat(slope(lib.BCELoss(), t([0]), t([1])))) + 1e12,
                 -3995.798, 0),
         Pitfall("37", "through a sigmoid the gradient at -50 is lost",
@@ -563,7 +563,7 @@ PITFALLS = {
                 lambda lib: lib.MarginRankingLoss(reduction="none", margin=1.0)(
                     torch.zeros(3, 2), torch.zeros(3, 1), torch.ones(1, 2)), [1] * 6,
                 ValueError("input2: expected shape (3, 2), as input1 has, got shape (3, 1)"),
-                truth="NumPy's rules of broadcasting"),
+                truth="they broadcast; only the numbers of axes must agree"),
         Pitfall("80", "unequal numbers of axes are refused",
                 lambda lib: lib.MarginRankingLoss()(COLUMN, ROW, ROW),
                 RuntimeError("All input tensors should have same dimension"),
