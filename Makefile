@@ -28,10 +28,10 @@ help:
 	@echo 'make bench     measure speed and accuracy beside torch'
 	@echo 'make clean     remove what was built (not .venv)'
 
-# The newest Python that calls itself so and is new enough; PYTHON=/path/to/python chooses.
+# The first Python that is new enough; PYTHON=/path/to/python chooses, and then no other is tried.
 $(READY): requirements.txt pyproject.toml
 	@if [ ! -x $(PY) ] || ! $(PY) -c '' 2>/dev/null; then \
-	  for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	  for python in $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11 python); do \
 	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
 	  done; \
 	  if [ -z "$$found" ]; then echo 'lossbook needs Python 3.11 or later: none found (PYTHON=/path/to/python names one)' >&2; exit 1; fi; \
@@ -42,7 +42,7 @@ $(READY): requirements.txt pyproject.toml
 	@$(PY) -m pip install -qq --disable-pip-version-check -r requirements.txt
 	@echo 'Installing lossbook (editable)'
 	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@$(PY) -m pip check -q --disable-pip-version-check
+	@$(PY) -m pip check -q --disable-pip-version-check || $(PY) -m pip check --disable-pip-version-check
 	@$(PY) -c 'import matplotlib.font_manager'      # builds its font cache, which else speaks up in a notebook
 	@touch $@
 

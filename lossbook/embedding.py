@@ -385,7 +385,8 @@ def _norm(difference, p):
         scale = np.where((top > 0) & (top < np.inf), top, 1)
         size = size / scale
         total = (size**p).sum(axis=0)
-    direction = np.sign(difference) * size ** (p - 1) / np.where(total > 0, total, 1) ** (1 - 1 / p)
+    direction = np.sign(difference) * size ** (p - 1)
+    direction /= np.where(total == 0, 1, total) ** (1 - 1 / p)    # nan stays nan
     return scale * total ** (1 / p), direction, -direction
 
 

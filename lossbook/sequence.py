@@ -54,7 +54,8 @@ class CTCLoss(Loss):
     or all its paths have probability 0, the loss is infinite and its gradient nan in all frames of
     its input, as in torch; with ``zero_infinity`` both are 0.
 
-    The sums run in float64, so float32 gradients are right to 1e-6 of the largest. Time, and memory
+    The sums run in float64, so float32 gradients are right to 1e-6 of the largest up to a loss of
+    1e9; beyond, each digit of the loss takes one of the gradient. Time, and memory
     beyond the gradient, grow with T · N · S. The curvature is −p (1 − p) of the posterior p of a
     class: the loss is concave in log_probs.
 
@@ -91,7 +92,8 @@ class CTCLoss(Loss):
                                 lambda p, x: np.exp(x, dtype=np.float64) - p)
 
     def posterior(self, log_probs, targets, input_lengths, target_lengths):
-        """The probability, given the target, of each state in each frame: (T, N, 2S + 1).
+        """The probability, given the target, of each state in each frame: (T, N, 2S + 1),
+        with the largest of ``target_lengths`` for S.
 
         State 0 is the blank before the first label, 1 the first label, 2 the blank behind it, and
         so on; without a batch there is no axis N. Each frame sums to 1 up to the end of the input,
@@ -115,7 +117,7 @@ class CTCLoss(Loss):
         """The most probable path that spells the target, as classes: integers of shape (T, N).
 
         This is the Viterbi alignment. It is -1 behind the end of the input, and in all frames of a
-        target that no path can spell. Among equals it takes the path that stays.
+        target that no path can spell, or of an input with nan. Among equals it takes the path that stays.
 
         >>> log_probs = np.log([[0.6, 0.4], [0.6, 0.4], [0.1, 0.9]])
         >>> print(CTCLoss().best_path(log_probs, [1], 3, 1))
@@ -399,7 +401,11 @@ def _forward_backward(batch, lattice, arithmetic, losses_only):
     times(blanks, lattice.blank[:, None], out=blanks)
     times(labels, lattice.label, out=labels)
     total = plus(plus.reduce(blanks, axis=1), plus.reduce(labels, axis=1))[:, None]
-    return _Alignment(losses, arithmetic.shares(blanks, total), arithmetic.shares(labels, total))
+    blanks, labels = arithmetic.shares(blanks, total), arithmetic.shares(labels, total)
+    if arithmetic is LOGARITHMS:    # large ones are coarse, and so is their total
+        total = blanks.sum(axis=1, keepdims=True) + labels.sum(axis=1, keepdims=True)
+        blanks, labels = blanks / total, labels / total
+    return _Alignment(losses, blanks, labels)
 
 
 def _nothing_vanished(batch, losses, emissions, lattice):

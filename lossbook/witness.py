@@ -62,6 +62,8 @@ def agree(what, *, rtol=1e-12, atol=0.0, **witnesses):
 
 def _as_float64(result):
     """Any witness's result as a float64 array."""
+    if isinstance(result, np.ma.MaskedArray):
+        raise TypeError("witnesses: expected arrays without a mask, got a masked array")
     if isinstance(result, torch.Tensor):
         result = result.detach().cpu()
         result = (result.double() if result.is_floating_point() else result).numpy()
@@ -202,13 +204,13 @@ def _focal(alpha, gamma, reduction):
         if input.shape == target.shape:
             yes, no = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
             log_yes, log_no = map(torch.nn.functional.logsigmoid, (input, -input))
-            terms = (-yes * target * (1 - log_yes.exp())**gamma * log_yes
-                     - no * (1 - target) * (1 - log_no.exp())**gamma * log_no)
+            terms = (-yes * target * (-torch.expm1(log_yes))**gamma * log_yes
+                     - no * (1 - target) * (-torch.expm1(log_no))**gamma * log_no)
         else:
             axis, labels = min(1, input.ndim - 1), target.long()
             log_q = input.log_softmax(axis).gather(axis, labels.unsqueeze(axis)).squeeze(axis)
             weight = 1.0 if alpha is None else torch.tensor(alpha, dtype=input.dtype)[labels]
-            terms = -weight * (1 - log_q.exp())**gamma * log_q
+            terms = -weight * (-torch.expm1(log_q))**gamma * log_q
         return terms if reduction == "none" else getattr(terms, reduction)()
     return loss
 
@@ -299,8 +301,9 @@ def _add_logits(loss, arrays, labels, testimony, together):
     for said in (testimony["lossbook"], together):
         said.append(_as_float64(loss.grad_logits(*arrays)))
     partial = testimony["SymPy"][-1]
-    probabilities = np.exp(np.asarray(arrays[0], np.float64))
-    testimony["SymPy"].append(partial - probabilities * partial.sum(axis=-1, keepdims=True))
+    total = partial.sum(axis=-1, keepdims=True)    # 0 behind the end of the input, which is not read
+    probabilities = np.exp(np.where(total == 0, 0, np.asarray(arrays[0], np.float64)))
+    testimony["SymPy"].append(partial - probabilities * total)
     testimony["torch"].insert(-1, None)
 
 
@@ -335,11 +338,13 @@ def _sympy_witness(formula, options, arrays):
 
 def _torch_witness(name, formula, options, arrays):
     tensors = {}
+    arrays = list(map(np.asarray, arrays))
+    floats = [array.dtype for array in arrays if array.dtype.kind == "f"]
+    real = np.result_type(*(floats or [np.float64])).newbyteorder("=")    # as the losses take them
     for (argument, symbol), array in zip(formula.arguments.items(), arrays):
-        array = np.array(array)               # a copy in C order: torch knows no negative strides
-        labels = getattr(symbol, "is_integer", False)
-        if array.dtype.kind != "f" and not labels:
-            array = array.astype(np.float64)  # as the losses of this package do
+        labels = getattr(symbol, "is_integer", False) and (array.dtype.kind != "f" or not array.size)
+        # A copy in C order: torch knows no negative strides.
+        array = np.array(array, np.int64 if labels else real)
         tensors[argument] = torch.tensor(array, requires_grad=argument in formula.predictions)
     twin = _torch_twin(name, options, next(iter(tensors.values())).dtype)
     with warnings.catch_warnings():           # KLDivLoss warns of its mean, which is asked for here

@@ -525,7 +525,7 @@ def test_evaluation_takes_what_a_formula_takes():
 
 
 def test_formulas_of_rows_with_labels():
-    """Cross entropy is to come; the form of a `Formula` fits it: a class axis, labels from 0."""
+    """The form of a `Formula` fits cross entropy: a class axis, labels from 0."""
     j, k, t = sp.symbols("j k t", integer=True, nonnegative=True)
     classes, row = sp.Symbol("C", integer=True, positive=True), sp.IndexedBase("x", real=True)
     total = sp.Sum(sp.exp(row[j]), (j, 0, classes - 1))

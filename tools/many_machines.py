@@ -273,8 +273,8 @@ def machine(rank: int, work: Callable, world: int, folder: str, limit: float, ar
     threading.Thread(target=end_with_parent, daemon=True).start()
     faulthandler.dump_traceback_later(limit + 5, exit=True)     # should that thread not run
     torch.set_num_threads(1)
-    meeting = (Path(folder) / "meeting").as_uri()
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world, timeout=timedelta(seconds=limit))
+    meeting = dist.FileStore(str(Path(folder) / "meeting"), world)
+    dist.init_process_group("gloo", store=meeting, rank=rank, world_size=world, timeout=timedelta(seconds=limit))
     try:
         np.savez(Path(folder) / f"{rank}.npz", **work(rank, world, *arguments))
     finally:

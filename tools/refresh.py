@@ -2,7 +2,7 @@
 
     python -m tools.refresh                     every notebook of the book
     python -m tools.refresh book/intro.ipynb    these
-    python -m tools.refresh --check             run nothing; report what is stale or not canonical
+    python -m tools.refresh --check             run nothing; report what was not run in order, or is not canonical
     python -m tools.refresh --no-run PATH       write the canonical form, keep the outputs
 
 A page that _toc.yml lacks is added to it, after the last of its folder.

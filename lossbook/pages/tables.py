@@ -66,7 +66,7 @@ def measured(name):
 
 
 def short(number):
-    """A number of a table in at most three digits."""
+    """A number of a table: two digits below 100, whole up to 10⁵, and a power of ten beyond."""
     if number == 0:
         return "0"
-    return f"{number:.2g}" if number < 100 else f"{number:.0f}" if number < 10**5 else f"{number:.0e}"
+    return f"{number:.2g}" if number < 99.5 else f"{number:.0f}" if number < 10**5 else f"{number:.0e}"

@@ -69,7 +69,7 @@ class Spelling(Formula):
         options = {"blank": 0, "reduction": "none", "zero_infinity": False, **(options or {})}
         log_probs, targets, input_lengths, target_lengths = map(np.asarray, arrays)
         shape = log_probs.shape
-        batch = log_probs.reshape(len(log_probs), -1, shape[-1])
+        batch = log_probs if log_probs.ndim == 3 else log_probs[:, None]
         input_lengths, target_lengths = input_lengths.reshape(-1), target_lengths.reshape(-1)
         if targets.ndim == 1:
             targets = np.split(targets, np.cumsum(target_lengths)[:-1])

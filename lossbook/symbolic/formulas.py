@@ -572,6 +572,7 @@ focal_classes = Formula(
     textbook=((softmax - own)*(1 - truth)**gamma * (1 + gamma*truth/(1 - truth)*surprise),),
     index=(c, 0, C - 1), axis=1,
     left_out={"alpha": None},
+    floors={1/(1 - truth): sp.Piecewise((0, sp.Eq(truth, 1)), (1/(1 - truth), True))},
 )
 
 lead = margin - xs[label] + xs[j]                      # class j should be behind by Δ

@@ -108,7 +108,7 @@ class relu(Named):
         return step(*self.args)
 
     def _eval_rewrite_as_exp(self, z, at=1, **hints):
-        return sp.Piecewise((z, z > 0), (0, True))
+        return sp.Piecewise((0, z <= 0), (z, True))    # so that nan stays nan
 
     _eval_rewrite_as_stable = _eval_rewrite_as_exp
 
@@ -246,7 +246,10 @@ def _cases(gap, signs):
 
     size = sp.Dummy("t", positive=True)
     values = [size, sp.S.Zero] if first.is_nonnegative else [size, sp.S.Zero, -size]
-    symbol = min((s for s in first.free_symbols if first.diff(s).is_number), key=str)
+    linear = [s for s in first.free_symbols if first.diff(s).is_number]
+    if not linear:
+        raise ValueError(f"signs: expected an expression linear in one of its symbols, got {first}")
+    symbol = min(linear, key=str)
     cases = []
     for value in values:
         # To say "x - y is positive" is to put y + t for x, where t stands for any positive number.
@@ -304,16 +307,27 @@ def _admissible(symbol, number):
 def plain(expr):
     """The same formula in words that every printer knows: |z|, sign, exp, log, Piecewise ..."""
     expr = sp.sympify(expr).rewrite("stable")
-    expr = expr.replace(sp.Heaviside, lambda z, *_: (1 + sp.sign(z)) / 2)
+    expr = expr.replace(sp.Heaviside, _jump)
     # log(2π), √2 ...: torch has no log of a plain number, so constants are computed here.
     return expr.replace(lambda e: isinstance(e, (sp.Function, sp.Pow)) and e.is_number
                         and e.is_finite and not e.is_Rational, lambda e: e.evalf(20))
+
+
+def _jump(z, at_0=sp.S.Half):
+    """Heaviside's step in words that every printer knows."""
+    return (1 + sp.sign(z)) / 2 + (at_0 - sp.S.Half) * (1 - abs(sp.sign(z)))
 
 
 def _refuse_rows(expr):
     if sp.sympify(expr).has(sp.Sum, sp.Product, sp.Indexed):
         raise ValueError("only formulas of single numbers are printed: fix the size and replace "
                          f"x[0], x[1] ... by symbols first, got {expr}")
+
+
+def _refuse_unknown(args, expr):
+    unknown = sp.sympify(expr).free_symbols - set(args)
+    if unknown:
+        raise ValueError(f"not among the arguments: {', '.join(sorted(map(str, unknown)))}")
 
 
 def to_numpy(args, expr):
@@ -327,6 +341,7 @@ def to_numpy(args, expr):
     [800.     1.31   1.31 800.  ]
     """
     _refuse_rows(expr)
+    _refuse_unknown(args, expr)
     compute = np.errstate(all="ignore")(sp.lambdify(args, plain(expr), "numpy"))
 
     def function(*numbers):
@@ -367,6 +382,7 @@ def to_torch(args, expr):
             return _pairwise("minimum", self, expr)
 
     _refuse_rows(expr)
+    _refuse_unknown(args, expr)
     printer = Printer({"fully_qualified_modules": False, "inline": True,
                        "allow_unknown_functions": True})
     compute = sp.lambdify(args, plain(expr), "torch", printer=printer)
@@ -385,6 +401,13 @@ _JS_WORDS = (sp.Symbol, sp.Rational, sp.Float, type(sp.pi), type(sp.E), sp.Add, 
              sp.Piecewise, ExprCondPair, Relational, sp.And, sp.Or, sp.Not, BooleanAtom)
 
 
+_JS_RESERVED = frozenset(
+    "arguments await break case catch class const continue debugger default delete do else enum eval "
+    "export extends false finally for function if implements import in instanceof interface let new "
+    "null package private protected public return static super switch this throw true try typeof var "
+    "void while with yield".split())
+
+
 def to_js(name, args, expr):
     """JavaScript source that defines `name` as a function of `args` which computes `expr`.
 
@@ -401,11 +424,9 @@ def to_js(name, args, expr):
         if not isinstance(part, _JS_WORDS) or (cube_root and not part.base.is_nonnegative):
             raise ValueError(f"{type(part).__name__} has no faithful JavaScript: {part}")
     for word in (name, *map(str, args)):
-        if not re.fullmatch(r"[^\W\d]\w*", word):
+        if not re.fullmatch(r"[^\W\d]\w*", word) or word in _JS_RESERVED:
             raise ValueError(f"{word!r} is not a JavaScript name")
-    unknown = formula.free_symbols - set(args)
-    if unknown:
-        raise ValueError(f"not among the arguments: {', '.join(sorted(map(str, unknown)))}")
+    _refuse_unknown(args, formula)
     body = " ".join(sp.jscode(formula).split())
     return f"const {name} = ({', '.join(map(str, args))}) => {body};"
 
@@ -413,7 +434,7 @@ def to_js(name, args, expr):
 # ------------------------------------------------------------------------------ 50-digit arithmetic
 
 DIGITS = 50
-_exponents = [mpmath.mpf(0)] * 2              # the lowest and the highest met, or 0
+_exponents = [mpmath.mpf(0)] * 3              # the lowest and the highest met, or 0; the least in size
 
 
 def _watched_exp(z):
@@ -422,6 +443,8 @@ def _watched_exp(z):
         _exponents[0] = z
     if z > _exponents[1]:
         _exponents[1] = z
+    if 0 < abs(z) < _exponents[2]:
+        _exponents[2] = abs(z)
     return mpmath.exp(z)
 
 
@@ -437,7 +460,7 @@ def _real_log1p(z):
 def mpmath_code(args, expr):
     """`expr`, in its definition by exp, as a function for `fifty_digits`. Takes mpmath numbers."""
     expr = sp.sympify(expr).rewrite([sigmoid, softplus, relu, step], "exp")    # mpmath has log1p
-    expr = expr.replace(sp.Heaviside, lambda z, *_: (1 + sp.sign(z)) / 2)
+    expr = expr.replace(sp.Heaviside, _jump)
     names = {"exp": _watched_exp, "log": _real_log, "log1p": _real_log1p}
     return sp.lambdify(args, expr, [names, "mpmath"])
 
@@ -445,18 +468,23 @@ def mpmath_code(args, expr):
 def fifty_digits(compute):
     """Call `compute()` with so many working digits that 50 of the result are right.
 
-    Ten spare digits are enough for everything but exponentials: beside 1, e⁻⁸⁰⁰ shows only in the
-    348th digit, and beside e⁸⁰⁰ in the 695th. So where exponents lie far from 0 and from each
-    other, all is computed again with that many more digits. More than 1,000 more are never
-    needed: what they would show is 0 in a float64.
+    Ten spare digits are enough for formulas whose digits cancel in exponentials alone (small
+    arguments of a logarithm are written by log1p): beside 1, e⁻⁸⁰⁰ shows only in the 348th digit,
+    beside e⁸⁰⁰ in the 695th, and e to the power 1e-70 differs from 1 in the 70th. So where
+    exponents lie far from each other, or very near 0, all is computed again with that many more
+    digits. More than 1,000 more are not needed where no logarithm is taken of what they show: it
+    is 0 in a float64.
     """
-    _exponents[:] = mpmath.mpf(0), mpmath.mpf(0)
+    _exponents[:] = mpmath.mpf(0), mpmath.mpf(0), mpmath.mpf(1)
     with mpmath.workdps(DIGITS + 10):
-        result = compute()
-    span = _exponents[1] - _exponents[0]
-    if span > 1:
-        more = int(min(span / mpmath.log(10), 1000)) + 1
-        with mpmath.workdps(DIGITS + 10 + more):
+        try:
+            result = compute()
+        except ZeroDivisionError:    # perhaps by a difference whose digits were not there
+            result = None
+    low, high, least = _exponents
+    more = max((high - low) / mpmath.log(10), -mpmath.log10(least) - 10)
+    if more > 0.4 or result is None:
+        with mpmath.workdps(DIGITS + 11 + int(min(more, 1000))):
             result = compute()
     with mpmath.workdps(DIGITS):
         return tuple(map(mpmath.mpf, result)) if isinstance(result, tuple) else mpmath.mpf(result)
