@@ -747,3 +747,18 @@ def test_log_probs_that_are_none():
     assert CTCLoss()(x, [1, 2], 3, 2) == pytest.approx(theirs.item())
     with pytest.raises(ValueError, match="expected log-probabilities, 0 or below, got 2"):
         CTCLoss()(np.full((3, 4), 2.0), [1, 2], 3, 2)
+
+
+@pytest.mark.parametrize("mask", [-1e4, -1e12, -1e30, np.finfo(np.float64).min / 100])
+def test_frames_add_up_to_one_however_improbable_the_target(mask):
+    """Large finite masks are common; sums of their logarithms are coarse."""
+    log_probs = np.log(np.full((6, 1, 4), 1 / 3))
+    log_probs[:, :, 2] = mask
+    posterior = CTCLoss().posterior(log_probs, [[1, 2]], [6], [2])
+    np.testing.assert_allclose(posterior.sum(axis=2), 1, rtol=1e-12)
+
+
+def test_no_frames_in_fifty_digits():
+    log_probs = np.zeros((0, 2, 3))
+    value, (slopes,) = FORMULAS["CTCLoss"].evaluate([log_probs, [[1, 2], [2, 1]], [0, 0], [0, 1]])
+    assert [float(one) for one in value] == [0, math.inf] and slopes.shape == (0, 2, 3)

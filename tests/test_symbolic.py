@@ -323,9 +323,53 @@ def test_to_js_refuses_what_it_cannot_say_faithfully(expr):
         to_js("f", sorted(expr.free_symbols, key=str), expr)
 
 
-def test_to_js_refuses_names_that_javascript_does_not_know():
+@pytest.mark.parametrize("printer", [to_numpy, to_torch, lambda *given: to_js("f", *given)])
+def test_a_symbol_that_is_no_argument_is_refused(printer):
     with pytest.raises(ValueError, match="not among the arguments: y"):
-        to_js("f", [x], x * y)
+        printer([x], x * y)
+
+
+def test_printed_hinges_let_nan_through():
+    given = np.array([np.nan, -1.0, 2.0])
+    np.testing.assert_array_equal(to_numpy([x], relu(x))(given), [np.nan, 0, 2])
+    np.testing.assert_array_equal(to_torch([x], relu(x))(torch.tensor(given)), [np.nan, 0, 2])
+    assert mpmath.isnan(to_mpmath([x], relu(x))(np.nan))
+
+
+def test_heaviside_keeps_its_value_at_0():
+    for at_0 in (0, 1, sp.Rational(1, 2)):
+        step_at = sp.Heaviside(x, at_0)
+        assert to_numpy([x], step_at)(0.0) == to_mpmath([x], step_at)(0.0) == float(at_0)
+        assert (to_numpy([x], step_at)(np.array([-2.0, 3.0])) == [0, 1]).all()
+
+
+@pytest.mark.parametrize("lead", [104.0, 150.0, 1e3, 1e4])
+def test_a_sure_prediction_has_fifty_digits(lead):
+    """Where 1 - p has none of the first 60. What is 0 in a float64 may be 0."""
+    value, (slopes,) = FORMULAS["FocalLoss"].evaluate([[[lead, 0.0]], [0]], {"gamma": 2.0})
+    with mpmath.workdps(60):
+        tail = mpmath.exp(-mpmath.mpf(lead))
+        if lead < 1e4:
+            assert abs(value[0] / tail**3 - 1) < 1e-40
+            assert abs(slopes[0, 1] / (3 * tail**3) - 1) < 1e-40
+    assert float(value[0]) == (float(tail**3) if lead < 1e4 else 0)
+
+
+@pytest.mark.parametrize("small", [1e-30, 1e-60, 1e-70, 1e-300])
+def test_exponents_near_0_have_fifty_digits(small):
+    _, (slopes,) = FORMULAS["PoissonNLLLoss"].evaluate([[small], [1.0]])
+    assert abs(slopes[0] / mpmath.mpf(small) - 1) < 2 * max(small, 1e-45)
+
+
+def test_a_sign_that_is_linear_in_nothing_is_refused():
+    with pytest.raises(ValueError, match="signs: expected an expression linear in one of its symbols"):
+        prove(abs(x * y), abs(x) * abs(y), x * y)
+
+
+def test_to_js_refuses_names_that_javascript_does_not_know():
+    for word in ("function", "var", "eval"):
+        with pytest.raises(ValueError, match=f"'{word}' is not a JavaScript name"):
+            to_js(word, [x], x)
     with pytest.raises(ValueError, match="'x.1' is not a JavaScript name"):
         to_js("f", [sp.Symbol("x.1")], sp.S(1))
 

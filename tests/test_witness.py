@@ -379,3 +379,42 @@ def test_import_lossbook_does_not_import_the_witness():
     program = "import sys, lossbook; print('lossbook.witness' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert run.stdout == "False\n"
+
+
+# ------------------------------------------------------------------------------------- hostile input
+
+def test_nan_flows_through_the_hinges_of_all_three():
+    for loss, arrays in [
+            (HingeEmbeddingLoss(reduction="none"), ([np.nan, np.nan, 1.0], [1.0, -1.0, 1.0])),
+            (MarginRankingLoss(reduction="none"), ([np.nan, 1.0], [0.0, 0.0], [1.0, 1.0])),
+            (lossbook.TripletMarginLoss(), ([[np.nan, 0.0]], [[1.0, 0.0]], [[0.0, 2.0]]))]:
+        three_witnesses(loss, *map(np.array, arrays))
+
+
+@pytest.mark.parametrize("arrays", [([15.0, 40.0, 100.0, -3.0], [1.0, 1.0, 1.0, 1.0]),
+                                    ([[10.0, 0.0], [-5.0, 5.0]], [0, 0])])
+def test_focal_loss_of_sure_predictions(arrays):
+    three_witnesses(lossbook.FocalLoss(), *map(np.array, arrays))
+
+
+@pytest.mark.parametrize("padding", [np.nan, np.inf, -np.inf])
+def test_what_stands_behind_the_end_of_a_ctc_input_is_not_read(padding):
+    log_probs = np.log(np.full((4, 2, 3), 1 / 3))
+    log_probs[2:, 1] = padding
+    three_witnesses(lossbook.CTCLoss(reduction="sum"), log_probs, [[1, 2], [2, 1]], [4, 2], [2, 1])
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint8, np.int64])
+def test_labels_and_targets_of_any_integer_type(dtype):
+    scores = np.random.default_rng(0).normal(size=(3, 4))
+    labels = np.array([0, 3, 1], dtype)
+    for loss in (lossbook.CrossEntropyLoss(), lossbook.MultiMarginLoss()):
+        three_witnesses(loss, scores, labels)
+    three_witnesses(lossbook.NLLLoss(), scores - 9, labels)
+    three_witnesses(HuberLoss(), np.float32([0.5, 3]), np.array([0, 1], dtype), rtol=1e-6)
+    three_witnesses(MSELoss(), np.array([0.5, 3], ">f8"), np.array([0, 1], dtype))
+
+
+def test_a_mask_is_not_lost():
+    with pytest.raises(TypeError, match="expected arrays without a mask"):
+        agree("x", a=np.ma.masked_invalid([1, np.nan]), b=[1, np.nan])
