@@ -59,7 +59,8 @@
     }).join("");
   }
 
-  /** Axes with ticks. `plot` clips what is drawn in it; `across` and `up` give its coordinates. */
+  /** Axes with ticks. `plot` clips what is drawn in it, `above` does not; `across` and `up` give
+      coordinates in both. */
   function axes(panel, [left, right], [bottom, top], xLabel, xTicks = ticks(left, right)) {
     const across = x => (x - left) / (right - left) * PLOT.width;
     const up = y => (top - y) / (top - bottom) * PLOT.height;
@@ -78,9 +79,10 @@
       grid.append(svg("path", {d: `M${PLOT.left} ${at}h${PLOT.width}`, class: y ? "" : "lb-zero"}),
                   svg("text", {x: PLOT.left - 5, y: at + 4, class: "lb-end"}, short(y)));
     }
-    const plot = svg("svg", {x: PLOT.left, y: PLOT.top, width: PLOT.width, height: PLOT.height});
-    figure.append(grid, plot);
-    return {figure, plot, across, up};
+    const place = {x: PLOT.left, y: PLOT.top, width: PLOT.width, height: PLOT.height};
+    const plot = svg("svg", place), above = svg("svg", {...place, overflow: "visible"});
+    figure.append(grid, plot, above);
+    return {figure, plot, above, across, up};
   }
 
   /** A word in the upper right corner of a figure. */
@@ -89,6 +91,14 @@
   /** A dot at the chosen point. */
   const dot = ([x, y], colour) =>
     svg("circle", {cx: round(x), cy: round(y), r: 5, class: `lb-point lb-${colour}`});
+
+  /** The same on a curve; a triangle at the edge if it lies above or below the plot. */
+  const point = ([x, y], colour) => {
+    if (!(y < 0 || y > PLOT.height)) return dot([x, y], colour);
+    const [edge, inward] = y < 0 ? [0, 9] : [PLOT.height, -9];
+    const corners = [[x, edge], [x - 6, edge + inward], [x + 6, edge + inward]];
+    return svg("polygon", {points: corners.flat().map(round).join(" "), class: `lb-point lb-${colour}`});
+  };
 
   /** Let a pointer in the figure choose the numbers of one or two sliders. */
   function follow(figure, plot, model, chosen) {
@@ -118,7 +128,7 @@
     curve(panel, model) {
       const place = model.place(panel.over), slider = model.inputs[place];
       const [low, high, step] = [slider.min, slider.max, slider.step].map(Number);
-      const {figure, plot, across, up} = axes(panel, [low, high], panel.span, model.label(panel.over));
+      const {figure, plot, above, across, up} = axes(panel, [low, high], panel.span, model.label(panel.over));
       const value = model.functions[panel.of], slope = model.functions[panel.tangent];
       if (panel.ghost)
         figure.append(corner("dotted: " + Object.entries(panel.ghost)
@@ -161,8 +171,8 @@
           const end = side => [middle[0] + side * length, middle[1] + side * length * rise];
           parts.push(svg("path", {d: path([end(-1), end(1)]), class: "lb-tangent"}));
         }
-        parts.push(dot(middle, panel.colour));
         plot.replaceChildren(...parts);
+        above.replaceChildren(point(middle, panel.colour));
       }];
     },
 
