@@ -10,7 +10,10 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from lossbook.loss import Elementwise, Loss, Rowwise
+from lossbook.blocks import get_num_threads, set_num_threads
+from lossbook.loss import Loss
+from lossbook.shapes import Elementwise, OfSums, Rowwise, Setwise
+from lossbook.sums import Sums
 
 if TYPE_CHECKING:    # for editors; when the package runs, `__getattr__` does it
     from lossbook.classification import *
@@ -24,7 +27,7 @@ if TYPE_CHECKING:    # for editors; when the package runs, `__getattr__` does it
 
 __version__ = "0.1.0"
 
-_MODULES = ("loss", "regression", "classification", "margin", "likelihood", "embedding",
+_MODULES = ("loss", "shapes", "sums", "blocks", "regression", "classification", "margin", "likelihood", "embedding",
             "information", "sequence", "linear")
 
 

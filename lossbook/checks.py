@@ -67,10 +67,11 @@ def function(name, value):
 
 
 def weight(name, value):
-    """None, or an array of finite numbers, 0 or above."""
+    """None, or an array of finite numbers, 0 or above; True is 1 and False 0."""
     if value is None:
         return None
-    array = real(name, value)
+    array = any_array(name, value)
+    array = real(name, array.astype(np.float64) if array.dtype == bool else array)
     outside = array[~((array >= 0) & (array < np.inf))]
     if outside.size:
         refuse(name, "finite weights, 0 or above", outside[0])

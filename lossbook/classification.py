@@ -1,14 +1,14 @@
 """Losses of a predicted class, probability or score against a label."""
 
-from itertools import tee
 from typing import ClassVar
 
 import numpy as np
 
 from lossbook import checks
-from lossbook.loss import Elementwise, Own, Rowwise, along_classes, dot, of_classes, option
-from lossbook.stable import (
-    all_but_top, log_softmax, logistic, row_max, row_sum, set_apart, weighted_sum)
+from lossbook.blocks import Own, along_classes
+from lossbook.loss import Loss, option
+from lossbook.shapes import Elementwise, Rowwise
+from lossbook.stable import Logistic, log_softmax, logistic, set_apart, weighted_sum
 
 __all__ = ["BCELoss", "BCEWithLogitsLoss", "FocalLoss", "SoftMarginLoss", "NLLLoss",
            "CrossEntropyLoss"]
@@ -41,38 +41,20 @@ class BCELoss(Elementwise):
 
     weight: np.ndarray | None = option(None, checks.weight)
 
-    weights: ClassVar = ("weight",)
+    weighted_by: ClassVar = ("weight",)
 
-    def check(self, input, target, weight=None):
+    def check(self, input, target):
         checks.within("input", input, 0, 1, "probabilities between 0 and 1")
         checks.within("target", target, 0, 1, "probabilities between 0 and 1")
 
-    def terms(self, input, target, weight=1.0):
+    def terms(self, input, target):
         yes = np.maximum(np.log(input), -100)
         no = np.maximum(np.log1p(-input), -100)
-        yield -weight * (target * yes + (1 - target) * no)
-        yield weight * ((input - target) / np.maximum(input * (1 - input), 1e-12))
+        yield -(target * yes + (1 - target) * no)
+        yield (input - target) / np.maximum(input * (1 - input), 1e-12)
         bend_yes = np.where(target == 0, 0, target / input**2)
         bend_no = np.where(target == 1, 0, (1 - target) / (1 - input) ** 2)
-        yield weight * (bend_yes + bend_no)
-
-    def fused(self, input, target, *weight_scale_gradient):
-        if len(weight_scale_gradient) > 2:
-            return None
-        scale, gradient = weight_scale_gradient
-        np.log(input, out=gradient)
-        gradient.clip(-100, 0, out=gradient)
-        total = dot(target, gradient)
-        other = 1 - input
-        np.log1p(-input, out=gradient)
-        gradient.clip(-100, 0, out=gradient)
-        total += dot(1 - target, gradient)
-        other *= input
-        other.clip(1e-12, 1, out=other)
-        np.subtract(input, target, out=gradient)
-        gradient /= other
-        gradient *= scale
-        return -total
+        yield bend_yes + bend_no
 
 
 class BCEWithLogitsLoss(Elementwise):
@@ -105,54 +87,46 @@ class BCEWithLogitsLoss(Elementwise):
     weight: np.ndarray | None = option(None, checks.weight)
     pos_weight: np.ndarray | None = option(None, checks.weight)
 
-    weights: ClassVar = ("weight", "pos_weight")
+    weighted_by: ClassVar = ("weight", "pos_weight")
+    extras: ClassVar = ("pos_weight",)
 
-    def check(self, input, target, weight=None, pos_weight=None):
+    def check(self, input, target, pos_weight=1.0):
         checks.within("target", target, 0, 1, "probabilities between 0 and 1")
 
-    def terms(self, input, target, weight=1.0, pos_weight=1.0):
-        yes, no = weight * pos_weight * target, weight * (1 - target)
-        parts = logistic(input)
-        near = np.minimum(*next(parts))    # log(1 + exp(-|x|))
+    def read(self, weights, input, target, pos_weight=1.0):
+        if np.all(pos_weight):
+            return super().read(weights)
+        read = (pos_weight != 0) | (target != 1)
+        return read if weights is None else read & (weights != 0)
+
+    def terms(self, input, target, pos_weight=1.0):
+        yes, no = pos_weight * target, 1 - target
+        each = logistic(input)
+        near = np.minimum(each.if_no, each.if_yes)    # log(1 + exp(-|x|))
         yield (no + yes) * near + np.where(input >= 0, no, -yes) * input
-        one, zero = next(parts)
-        yield no * one - yes * zero
-        yield (no + yes) * one * zero
-
-    def fused(self, input, target, *weights_scale_gradient):
-        if len(weights_scale_gradient) > 2:
-            return None
-        return binary_into(input, target, *weights_scale_gradient)
+        yield no * each.yes - yes * each.no
+        yield (no + yes) * each.yes * each.no
 
 
-def binary_into(input, target, scale, gradient):
-    """Write the scaled gradient of BCEWithLogitsLoss, and return the sum of the losses.
+class _Faded(Loss):
+    """The options of the focal loss, and how it fades."""
 
-    With s = 1 for logits above 0 and else 0, and t = exp(-|x|), the loss is (s - y) x + log(1 + t)
-    and its gradient (s - y) - (2 s - 1) t / (1 + t), which cancels no more than that of `terms`.
-    """
-    tail = _tail(input)
-    total = float(np.log1p(tail, out=gradient).sum())
-    tail /= np.add(tail, 1, out=gradient)
-    side = (input >= 0).astype(input.dtype)
-    np.subtract(side, target, out=gradient)
-    total += dot(gradient, input)
-    side *= 2
-    side -= 1
-    tail *= side
-    gradient -= tail
-    gradient *= scale
-    return total
+    alpha: float | np.ndarray | None = option(None, checks.balance)
+    gamma: float = option(2.0, checks.non_negative)
+
+    def faded(self, odds):
+        """The loss of the truth, its slope and its bend, by `logistic` of the truth's log-odds."""
+        gamma, relief, surprise, right, wrong = self.gamma, *odds
+        # wrong^gamma, which would multiply the error of wrong by gamma
+        fade = np.exp(-gamma * relief) if gamma else 1.0
+        yield fade * surprise
+        spread = right * np.minimum(surprise, np.finfo(surprise.dtype).max)    # 0 at infinity
+        yield -fade * (gamma * spread + wrong)
+        yield fade * (gamma * gamma * right * spread - gamma * wrong * spread
+                      + (2 * gamma + 1) * right * wrong)
 
 
-def _tail(x):
-    """exp(-|x|), in one buffer."""
-    tail = np.abs(x)
-    np.negative(tail, out=tail)
-    return np.exp(tail, out=tail)
-
-
-class FocalLoss(Rowwise):
+class FocalLoss(_Faded, Rowwise):
     r"""Cross entropy that counts little where the prediction is already good.
 
     .. math:: \ell(x, y) = -\alpha \, (1 - q)^\gamma \log q
@@ -187,49 +161,25 @@ class FocalLoss(Rowwise):
     0.825941
     """
 
-    alpha: float | np.ndarray | None = option(None, checks.balance)
-    gamma: float = option(2.0, checks.non_negative)
+    weighted_by: ClassVar = ("alpha",)
 
-    block_bytes: ClassVar = 1 << 19    # a dozen intermediate results at a time, for yes or no
+    def fitted(self, input, target):
+        input, target = checks.any_array("input", input), checks.any_array("target", target)
+        of_labels = target.shape == input.shape or not checks.are_classes(target, input.ndim)
+        return self._as(FocalOfLabels) if of_labels else self
 
     def prepare(self, input, target):
-        input, target = checks.real("input", input), checks.any_array("target", target)
-        if target.shape == input.shape or not checks.are_classes(target, input.ndim):
-            if np.ndim(self.alpha):
-                checks.refuse("alpha", "one number, for the labels 0 and 1",
-                              f"shape {self.alpha.shape}")
-            input, target = checks.reals(self.arguments, (input, target))
-            return [input, checks.shape("target", target, input.shape, "input")]
+        input = checks.real("input", input)
         axis = checks.class_axis("input", input, self.axis)
         if self.alpha is not None:
             checks.per_class(np.asarray(self.alpha), input, axis, "alpha")
         return [input, checks.classes("target", target, input, axis)]
 
-    def check(self, input, target):
-        if input.ndim == target.ndim:
-            checks.within("target", target, 0, 1, "probabilities between 0 and 1")
-
-    def value_shape(self, input, target):
-        return target.shape
-
-    def walk(self, arrays, outputs):
-        input, target = arrays
-        shape = Elementwise if input.ndim == target.ndim else Rowwise
-        return shape.walk(self, arrays, outputs)
+    def weights(self, input, target):
+        return None if self.alpha is None else self.alpha.astype(input.dtype)[target]
 
     def terms(self, input, target):
-        return (self._yes_or_no if input.ndim == target.ndim else self._classes)(input, target)
-
-    def _yes_or_no(self, input, target):
-        one, zero = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
-        yes, no = one * target, zero * (1 - target)
-        of_yes, of_no = tee(logistic(input))
-        swapped = ((b, a) for a, b in of_no)    # logistic(-input)
-        for sign, of_yes, of_no in zip((1, -1, 1), self._faded(of_yes), self._faded(swapped)):
-            yield yes * of_yes + sign * no * of_no
-
-    def _classes(self, input, target):
-        own, powers, rest, parts = self._against_others(input, target)
+        own, powers, rest, parts = self.against_others(input, target)
         value, slope, bend = parts
         yield value
         share = powers / rest
@@ -240,36 +190,41 @@ class FocalLoss(Rowwise):
         own.put(curvature, bend)
         yield curvature
 
-    def fused(self, input, target, scale, gradient):
-        if input.ndim == target.ndim:
-            return None
-        own, powers, rest, parts = self._against_others(input, target, gradient)
-        value, slope = next(parts), scale * next(parts)
-        powers *= -slope / rest    # they stand in the gradient
-        own.put(gradient, slope)
-        return float(value.sum())
-
-    def _against_others(self, input, target, out=None):
+    def against_others(self, input, target, out=None):
         """Yes or no once more: the label against the sum of all others, by its log-odds."""
         own = Own(target)
         top, powers, _, rest = set_apart(input, own, out)
         odds = (own.of(input) - top) - np.log(rest)
-        weight = of_classes(self.alpha, target, input)
-        parts = (weight * term for term in self._faded(logistic(odds)))
-        return own, powers, np.maximum(rest, np.finfo(rest.dtype).smallest_subnormal), parts
+        rest = np.maximum(rest, np.finfo(rest.dtype).smallest_subnormal)
+        return own, powers, rest, self.faded(logistic(odds))
 
-    def _faded(self, parts):
-        """The loss of the truth, its slope and its bend; `parts` are `logistic` of its log-odds."""
-        gamma = self.gamma
-        relief, surprise = next(parts)
-        # wrong^gamma, which would multiply the error of wrong by gamma
-        fade = np.exp(-gamma * relief) if gamma else 1.0
-        yield fade * surprise
-        right, wrong = next(parts)
-        spread = right * np.minimum(surprise, np.finfo(surprise.dtype).max)    # 0 at infinity
-        yield -fade * (gamma * spread + wrong)
-        yield fade * (gamma * gamma * right * spread - gamma * wrong * spread
-                      + (2 * gamma + 1) * right * wrong)
+
+class FocalOfLabels(_Faded, Elementwise):
+    """The focal loss of yes or no."""
+
+    block_bytes: ClassVar = 1 << 19    # a dozen intermediate results at a time
+
+    def prepare(self, input, target):
+        if np.ndim(self.alpha):
+            checks.refuse("alpha", "one number, for the labels 0 and 1",
+                          f"shape {self.alpha.shape}")
+        return super().prepare(input, target)
+
+    def check(self, input, target):
+        checks.within("target", target, 0, 1, "probabilities between 0 and 1")
+
+    def read(self, weights, input, target):
+        if self.alpha not in (0, 1):
+            return None
+        return target != 1 - self.alpha    # what has no weight
+
+    def terms(self, input, target):
+        one, zero = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
+        yes, no = one * target, zero * (1 - target)
+        odds = logistic(input)
+        opposite = Logistic(odds.if_yes, odds.if_no, odds.no, odds.yes)
+        for sign, of_yes, of_no in zip((1, -1, 1), self.faded(odds), self.faded(opposite)):
+            yield yes * of_yes + sign * no * of_no
 
 
 class SoftMarginLoss(Elementwise):
@@ -298,53 +253,42 @@ class SoftMarginLoss(Elementwise):
         checks.signs("target", target)
 
     def terms(self, input, target):
-        parts = logistic(input * target)
-        _, cost = next(parts)
-        yield cost
-        right, wrong = next(parts)
-        yield -target * wrong
-        yield wrong * right
-
-    def fused(self, input, target, scale, gradient):
-        margin = input * target
-        tail = _tail(margin)
-        total = float(np.log1p(tail, out=gradient).sum())
-        np.maximum((margin <= 0).astype(input.dtype), tail, out=gradient)
-        total -= float(margin.clip(-np.inf, 0, out=margin).sum())
-        tail += 1
-        gradient /= tail
-        gradient *= target
-        gradient *= -scale
-        return total
+        of_right = logistic(input * target)
+        yield of_right.if_yes
+        yield -target * of_right.no
+        yield of_right.no * of_right.yes
 
 
-class _OfClasses(Rowwise):
+class _OfClasses(Loss):
     """What NLL and cross entropy share: a weight for each class, and targets to leave out."""
 
     weight: np.ndarray | None = option(None, checks.weight)
     ignore_index: int = option(-100, checks.integer)
 
-    arguments: ClassVar = ("input", "target")
+    weighted_by: ClassVar = ("weight",)
+    weighs_the_mean: ClassVar = True
 
     def prepare(self, input, target):
         input = checks.real("input", input)
         axis = checks.class_axis("input", input, self.axis)
         checks.per_class(self.weight, input, axis)
-        target = checks.classes("target", target, input, axis, self.ignore_index)
-        kept = target != self.ignore_index
-        return [input, target] if kept.all() else [input, np.where(kept, target, 0), kept]
+        return [input, checks.classes("target", target, input, axis, self.ignore_index)]
 
-    def denominator(self, input, target, kept=None):
-        labels = target if kept is None else target[kept]
-        return labels.size if self.weight is None else float(self.weight[labels].sum())
-
-    def row_weight(self, input, target, kept=None):
+    def weights(self, input, target):
         """The weight of each row's class, 0 for a row that is left out."""
-        weight = of_classes(self.weight, target, input)
-        return weight if kept is None else kept.astype(input.dtype) * weight
+        left_out = target == self.ignore_index
+        if not left_out.any():
+            return None if self.weight is None else self.weight.astype(input.dtype)[target]
+        weight = np.ones(1) if self.weight is None else self.weight
+        labels = 0 if self.weight is None else np.where(left_out, 0, target)
+        return np.where(left_out, 0, weight.astype(input.dtype)[labels])
+
+    def denominator(self, input, target):
+        kept = target[target != self.ignore_index]
+        return kept.size if self.weight is None else self.weight[kept].sum()
 
 
-class NLLLoss(_OfClasses):
+class NLLLoss(_OfClasses, Rowwise):
     r"""The negative log-likelihood of the right class, from log-probabilities.
 
     .. math:: \ell(x, y) = -w_y \, x_y
@@ -373,29 +317,22 @@ class NLLLoss(_OfClasses):
     """
 
     few: ClassVar = 0                   # one entry of a row is read: no copies,
-    rows_bytes: ClassVar = 1 << 23      # and nothing else that should fit the cache
+    rows_bytes: ClassVar = 1 << 22      # and nothing else that should fit the cache
 
-    def check(self, input, target, kept=None):
+    def check(self, input, target):
         slack = 1e-3 if input.dtype == np.float32 else 1e-6
         checks.within("input", input, -np.inf, slack, "log-probabilities, 0 or below")
 
-    def terms(self, input, target, kept=None):
-        own, weight = Own(target), self.row_weight(input, target, kept)
-        yield -weighted_sum(np.asarray(weight)[None], own.of(input)[None])
+    def terms(self, input, target):
+        own = Own(target)
+        yield 0.0 - own.of(input)
         slope = np.zeros_like(input)
-        own.put(slope, -weight)
+        own.put(slope, -1)
         yield slope
         yield 0.0
 
-    def fused(self, input, target, *kept_scale_gradient):
-        *kept, scale, gradient = kept_scale_gradient
-        own, weight = Own(target), self.row_weight(input, target, *kept)
-        gradient.fill(0)
-        own.put(gradient, -scale * weight)
-        return -float((weight * own.of(input)).sum())
 
-
-class CrossEntropyLoss(_OfClasses):
+class CrossEntropyLoss(_OfClasses, Rowwise):
     r"""The cross entropy of the softmax of logits, against a class or class probabilities.
 
     .. math:: \ell(x, y) = -w_y \log \frac{e^{x_y}}{\sum_c e^{x_c}}, \qquad
@@ -432,27 +369,30 @@ class CrossEntropyLoss(_OfClasses):
 
     label_smoothing: float = option(0.0, checks.share)
 
-    def prepare(self, input, target):
+    def fitted(self, input, target):
         input, target = checks.any_array("input", input), checks.any_array("target", target)
-        if checks.are_classes(target, input.ndim):
-            return super().prepare(input, target)
-        input, target = checks.reals(self.arguments, (input, target))
-        checks.shape("target", target, input.shape, "input")
-        checks.unused("ignore_index", self.ignore_index, -100, "beside class probabilities")
-        checks.per_class(self.weight, input, checks.class_axis("input", input, self.axis))
-        return [input, target]
+        if not checks.are_classes(target, input.ndim):
+            return self._as(CrossEntropyOfProbabilities)
+        return self._as(CrossEntropyOfShares) if self.label_smoothing else self
 
-    def check(self, input, target, kept=None):
-        if target.ndim == input.ndim:
-            checks.distribution("target", target, 0, called=self.axis if input.ndim > 1 else 0)
+    def terms(self, input, target):
+        own, log_q = Own(target), log_softmax(input)
+        yield 0.0 - own.of(log_q)
+        slope = np.exp(log_q)
+        own.put(slope, np.expm1(own.of(log_q)))    # q - 1 without its cancellation
+        yield slope
+        yield np.exp(log_q) * -np.expm1(log_q)
 
-    def denominator(self, input, target, kept=None):
-        if target.ndim == input.ndim:
-            return Rowwise.denominator(self, input, target)
-        return super().denominator(input, target, kept)
 
-    def terms(self, input, target, kept=None):
-        share = self._share(input, target, kept)
+class CrossEntropyOfShares(CrossEntropyLoss):
+    """Cross entropy of a target that gives each class of a row a share: of smoothed labels."""
+
+    def weights(self, input, target):
+        left_out = target == self.ignore_index
+        return (~left_out).astype(input.dtype) if left_out.any() else None
+
+    def terms(self, input, target):
+        share = self.share(input, target)
         total = share.sum(axis=0)
         log_q = log_softmax(input)
         yield weighted_sum(share, -log_q)
@@ -460,48 +400,48 @@ class CrossEntropyLoss(_OfClasses):
         yield right * (total - share) - wrong * share
         yield total * right * wrong
 
-    def fused(self, input, target, *kept_scale_gradient):
-        """For one class per row: its own exponential is set apart from all others."""
-        *kept, scale, gradient = kept_scale_gradient
-        if target.ndim == input.ndim or self.label_smoothing:
-            return self._fused_shares(input, self._share(input, target, *kept), scale, gradient)
-        own, weight = Own(target), self.row_weight(input, target, *kept)
-        top, _, mine, others = set_apart(input, own, gradient)
-        part = scale * weight / (others + mine)
-        gradient *= part
-        own.put(gradient, -part * others)
-        # The largest exponential is 1, so of these two terms neither is negative.
-        cost = np.log1p(others + (mine - 1)) + (top - own.of(input))
-        return float((weight * cost).sum())
-
-    def _fused_shares(self, input, share, scale, gradient):
-        total = row_sum(share)
-        np.subtract(input, row_max(input), out=gradient)
-        chosen = np.vecdot(share, gradient, axis=0)
-        np.exp(gradient, out=gradient)
-        others = all_but_top(gradient)
-        cost = total * np.log1p(others) - chosen
-        if (others > 0.01).all():
-            gradient *= total / (1 + others)
-            gradient -= share
-        else:    # (right * total - share) of `terms`: a sure winner's own 1 goes first, and exactly
-            gradient *= total
-            gradient -= share
-            gradient -= share * others
-            gradient /= 1 + others
-        gradient *= scale
-        return float(cost.sum())
-
-    def _share(self, input, target, kept=None):
+    def share(self, input, target):
         """The weighted target distribution of each row, smoothed."""
         weight = along_classes(self.weight, input)
-        if target.ndim == input.ndim:
-            share = target if self.weight is None else weight * target
-        else:
-            share = np.zeros_like(input)
-            Own(target).put(share, self.row_weight(input, target, kept))
+        share = self.unsmoothed(input, target)
         if self.label_smoothing:
-            even = self.label_smoothing / len(input) * weight
-            share = (1 - self.label_smoothing) * share
-            share += even if kept is None else even * kept
+            share *= 1 - self.label_smoothing
+            share += self.label_smoothing / len(input)
+        share *= weight
         return share
+
+    def unsmoothed(self, input, target):
+        share = np.zeros_like(input)
+        Own(target).put(share, 1)
+        return share
+
+
+class CrossEntropyOfProbabilities(CrossEntropyOfShares):
+    """Cross entropy of class probabilities."""
+
+    weighs_the_mean: ClassVar = False
+
+    def prepare(self, input, target):
+        input, target = checks.reals(self.arguments, (input, target))
+        checks.shape("target", target, input.shape, "input")
+        checks.unused("ignore_index", self.ignore_index, -100, "beside class probabilities")
+        checks.per_class(self.weight, input, checks.class_axis("input", input, self.axis))
+        return [input, target]
+
+    def check(self, input, target):
+        checks.distribution("target", target, 0, called=self.axis if input.ndim > 1 else 0)
+
+    def weights(self, input, target):
+        return None
+
+    def read(self, weights, input, target):
+        if self.weight is None or self.weight.all():
+            return None
+        read = self.share(input, target).any(axis=0)
+        return None if read.all() else read
+
+    def denominator(self, input, target):
+        return Rowwise.denominator(self, input, target)
+
+    def unsmoothed(self, input, target):
+        return target.copy()

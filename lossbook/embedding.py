@@ -6,7 +6,9 @@ from typing import ClassVar
 import numpy as np
 
 from lossbook import checks
-from lossbook.loss import Elementwise, Rowwise, dot, option
+from lossbook.kernels import dots, has_root
+from lossbook.loss import option
+from lossbook.shapes import Elementwise, Rowwise
 
 __all__ = ["MarginRankingLoss", "HingeEmbeddingLoss", "CosineEmbeddingLoss", "TripletMarginLoss",
            "TripletMarginWithDistanceLoss"]
@@ -39,6 +41,7 @@ class MarginRankingLoss(Elementwise):
 
     margin: float = option(0.0, checks.finite)
 
+    arguments: ClassVar = ("input1", "input2", "target")
     predictions: ClassVar = ("input1", "input2")
 
     def check(self, input1, input2, target):
@@ -50,17 +53,6 @@ class MarginRankingLoss(Elementwise):
         pull = target * (gap >= 0)
         yield -pull, pull
         yield 0.0, 0.0
-
-    def fused(self, input1, input2, target, scale, in_input1, in_input2):
-        gap = input1 - input2
-        gap *= target
-        np.subtract(self.margin, gap, out=gap)
-        violated = (gap >= 0).astype(gap.dtype)
-        total = dot(violated, gap)
-        violated *= scale
-        np.multiply(target, violated, out=in_input2)
-        np.negative(in_input2, out=in_input1)
-        return total
 
 
 class HingeEmbeddingLoss(Elementwise):
@@ -98,14 +90,6 @@ class HingeEmbeddingLoss(Elementwise):
         yield np.where(target > 0, input, np.maximum(gap, 0))
         yield np.where(target > 0, 1.0, -1.0 * (gap >= 0))
         yield 0.0
-
-    def fused(self, input, target, scale, gradient):
-        alike = (target > 0).astype(input.dtype)
-        gap = self.margin - input
-        np.maximum((gap >= 0).astype(input.dtype), alike, out=gradient)
-        gradient *= target
-        gradient *= scale
-        return dot(alike, input) + dot(1 - alike, np.clip(gap, 0, np.inf))
 
 
 class _OfVectors(Rowwise):
@@ -151,6 +135,7 @@ class CosineEmbeddingLoss(_OfVectors):
 
     margin: float = option(0.0, checks.cosine)
 
+    arguments: ClassVar = ("input1", "input2", "target")
     predictions: ClassVar = ("input1", "input2")
 
     def prepare(self, input1, input2, target):
@@ -162,40 +147,17 @@ class CosineEmbeddingLoss(_OfVectors):
     def terms(self, input1, input2, target):
         input1, length1, scale1, lack1 = _measured(input1)
         input2, length2, scale2, lack2 = _measured(input2)
-        cosine = _dots(input1, input2) / (length1 * length2)    # exactly 0 at a right angle
+        cosine = dots(input1, input2) / (length1 * length2)    # exactly 0 at a right angle
         gap = cosine - self.margin
         unit1, unit2 = input1 / length1, input2 / length2
         between = unit1 - unit2
         # Where vectors nearly agree, 1 - cosine would lose digits.
-        near = (_dots(between, between) + lack1 + lack2) / 2
+        near = (dots(between, between) + lack1 + lack2) / 2
         apart = np.where(cosine > 0.5, near, 1 - cosine)
         yield np.where(target > 0, apart, np.maximum(gap, 0))
         slope = np.where(target > 0, -target, gap >= 0)
         yield ((slope / (scale1 * length1)) * (unit2 - cosine * unit1),
                (slope / (scale2 * length2)) * (unit1 - cosine * unit2))
-
-    def fused(self, input1, input2, target, scale, in_input1, in_input2):
-        square1, square2 = (_dots(vectors, vectors) + 1e-12 for vectors in (input1, input2))
-        if not max(square1.max(initial=0), square2.max(initial=0)) < 1e20:
-            return None    # products of such lengths may overflow
-        length1, length2 = np.sqrt(square1), np.sqrt(square2)
-        cosine = _dots(input1, input2) / (length1 * length2)
-        alike, apart, gap = target > 0, 1 - cosine, cosine - self.margin
-        close = alike & (cosine > 0.5)
-        part = np.empty_like(input1)
-        if close.any():
-            between = np.multiply(input1, length2 / length1, out=part)
-            between -= input2    # the difference of the unit vectors, in lengths of the second
-            near = _dots(between, between) / square2 + 1e-12 / square1 + 1e-12 / square2
-            apart = np.where(close, near / 2, apart)
-        slope = scale * np.where(alike, -1, gap >= 0).astype(target.dtype)
-        across = slope / (length1 * length2)
-        # unit2 - cosine * unit1 and unit1 - cosine * unit2, over the lengths
-        np.multiply(input2, across, out=in_input1)
-        in_input1 -= np.multiply(input1, slope * cosine / square1, out=part)
-        np.multiply(input1, across, out=in_input2)
-        in_input2 -= np.multiply(input2, slope * cosine / square2, out=part)
-        return float(np.where(alike, apart, np.clip(gap, 0, np.inf)).sum())
 
 
 class _Triplet(_OfVectors):
@@ -204,12 +166,8 @@ class _Triplet(_OfVectors):
     margin: float = option(1.0, checks.positive)
     swap: bool = option(False, checks.flag)
 
+    arguments: ClassVar = ("anchor", "positive", "negative")
     predictions: ClassVar = ("anchor", "positive", "negative")
-
-    def __init_subclass__(cls):
-        super().__init_subclass__()
-        if "distance" in vars(cls) and not {"shift", "fused"} & vars(cls).keys():
-            cls.fused = None    # a new distance takes no old kernel over
 
     def distance(self, u, v):
         """The distance of u and v, and its gradients in both; features are axis 0."""
@@ -234,27 +192,6 @@ class _Triplet(_OfVectors):
         kept, moved = on * share, on * (1 - share)
         yield (on * near_a - kept * far_a, on * near_p - moved * swap_p,
                -kept * far_n - moved * swap_n)
-
-    def fused(self, anchor, positive, negative, scale, in_anchor, in_positive, in_negative):
-        """With the Euclidean distance: whoever moves all three moves no distance."""
-        if self.swap or self.shift() is None:
-            return None
-        lengths = []
-        for other, gradient in (positive, in_positive), (negative, in_negative):
-            difference = np.subtract(anchor, other, out=gradient)
-            difference += self.shift()
-            square = _dots(difference, difference)
-            if not _has_root(square):
-                return None
-            lengths.append(np.sqrt(square))
-        near, far = lengths
-        gap = near - far + self.margin
-        on = scale * (gap >= 0).astype(gap.dtype)
-        in_positive *= -on / near
-        in_negative *= on / far
-        np.add(in_positive, in_negative, out=in_anchor)
-        np.negative(in_anchor, out=in_anchor)
-        return float(np.clip(gap, 0, np.inf).sum())
 
 
 class TripletMarginLoss(_Triplet):
@@ -356,31 +293,18 @@ class TripletMarginWithDistanceLoss(_Triplet):
         return length, *(np.moveaxis(gradient, -1, 0) for gradient in gradients)
 
 
-def _dots(a, b):
-    """The sum of the products of each row."""
-    if a.strides[0] == a.itemsize:    # the entries of a row lie side by side
-        return np.vecdot(a, b, axis=0)
-    return np.einsum("i...,i...->...", a, b)
-
-
-def _has_root(square):
-    """Whether no sum of squares overflowed or lost digits."""
-    kind = np.finfo(square.dtype)
-    return square.min(initial=np.inf) > kind.tiny / kind.eps and square.max(initial=0) < np.inf
-
-
 def _norm(difference, p):
     """The p-norm of a difference u - v, and its gradients in u and v."""
     if p == 2:
-        square = _dots(difference, difference)
-        if _has_root(square):
+        square = dots(difference, difference)
+        if has_root(square):
             length = np.sqrt(square)
             direction = difference / length
             return length, direction, -direction
     size = np.abs(difference)
     total = (size**p).sum(axis=0)
     scale = 1.0
-    if not _has_root(total):    # measured in the largest, no power overflows or vanishes
+    if not has_root(total):    # measured in the largest, no power overflows or vanishes
         top = size.max(axis=0)
         scale = np.where((top > 0) & (top < np.inf), top, 1)
         size = size / scale
@@ -394,11 +318,11 @@ def _measured(vectors):
     """The vectors and their lengths, with torch's 1e-12 in the square, in units of a scale; the
     scale; and the share of the 1e-12 in the square.
     """
-    scale, square = 1.0, _dots(vectors, vectors)
+    scale, square = 1.0, dots(vectors, vectors)
     if not np.isfinite(square).all():
         scale = np.maximum(np.abs(vectors).max(axis=0), 1)
         vectors = vectors / scale
-        square = _dots(vectors, vectors)
+        square = dots(vectors, vectors)
     tiny = 1e-12 / (scale * scale)
     square = square + tiny
     return vectors, np.sqrt(square), scale, tiny / square

@@ -5,7 +5,8 @@ from typing import ClassVar
 import numpy as np
 
 from lossbook import checks
-from lossbook.loss import Elementwise, dot, option
+from lossbook.loss import option
+from lossbook.shapes import Elementwise
 
 __all__ = ["PoissonNLLLoss", "GaussianNLLLoss", "KLDivLoss"]
 
@@ -48,6 +49,7 @@ class PoissonNLLLoss(Elementwise):
     full: bool = option(False, checks.flag)
     eps: float = option(1e-8, checks.positive)
 
+    arguments: ClassVar = ("log_input", "target")
     predictions: ClassVar = ("log_input",)
 
     def check(self, log_input, target):
@@ -68,19 +70,6 @@ class PoissonNLLLoss(Elementwise):
             yield log_input - target * np.log(rate) + self._stirling(target)
             yield 1 - target / rate
             yield target / (rate * rate)
-
-    def fused(self, log_input, target, scale, gradient):
-        if self.full or not self.log_input:
-            return None
-        rate = np.exp(log_input)
-        np.subtract(rate, target, out=gradient)
-        total = float(rate.sum()) - dot(target, log_input)
-        # the digits that the rate has lost near 1, as in `terms`
-        half = np.array(0.5, rate.dtype)
-        gradient += np.expm1(np.clip(log_input, -half, half))
-        gradient -= np.clip(rate, np.exp(-half), np.exp(half)) - 1
-        gradient *= scale
-        return total
 
     def _stirling(self, target):
         if not self.full:
@@ -123,6 +112,7 @@ class GaussianNLLLoss(Elementwise):
     full: bool = option(False, checks.flag)
     eps: float = option(1e-6, checks.positive)
 
+    arguments: ClassVar = ("input", "target", "var")
     predictions: ClassVar = ("input", "var")
     broadcasts: ClassVar = ("target", "var")
 
@@ -138,25 +128,17 @@ class GaussianNLLLoss(Elementwise):
         checks.within("var", var, np.finfo(var.dtype).smallest_subnormal, np.inf,
                       "variances above 0")
 
+    @property
+    def constant(self):
+        return HALF_LOG_2PI if self.full else 0.0
+
     def terms(self, input, target, var):
         error = input - target
         var = np.maximum(var, self.eps)
         pull = error / var
-        constant = HALF_LOG_2PI if self.full else 0.0
-        yield (np.log(var) + error * pull) / 2 + constant
+        yield (np.log(var) + error * pull) / 2 + self.constant
         yield pull, (1 - error * pull) / var / 2
         yield 1 / var, (error * pull - 0.5) / var / var
-
-    def fused(self, input, target, var, scale, in_input, in_var):
-        error, var = input - target, var.clip(self.eps, np.inf)
-        np.divide(error, var, out=in_input)
-        error *= in_input
-        total = (float(np.log(var).sum()) + float(error.sum())) / 2
-        np.subtract(1, error, out=error)
-        np.divide(error, var, out=in_var)
-        in_var *= scale / 2
-        in_input *= scale
-        return total + (HALF_LOG_2PI * error.size if self.full else 0.0)
 
 
 class KLDivLoss(Elementwise):
@@ -191,13 +173,6 @@ class KLDivLoss(Elementwise):
 
     reductions: ClassVar = ("none", "mean", "sum", "batchmean")
 
-    def denominator(self, input, target):
-        if self.reduction == "mean":
-            return input.size
-        if not input.ndim:
-            checks.refuse("input", "at least one axis for batchmean", "shape ()")
-        return len(input)
-
     def check(self, input, target):
         slack = 1e-3 if input.dtype == np.float32 else 1e-6
         checks.within("input", input, -np.inf, slack, "log-probabilities, 0 or below")
@@ -212,12 +187,3 @@ class KLDivLoss(Elementwise):
         yield np.where(truth == 0, 0, truth * surprise)
         yield -truth
         yield 0.0
-
-    def fused(self, input, target, scale, gradient):
-        if self.log_target:
-            return None
-        surprise = target.clip(np.finfo(target.dtype).smallest_subnormal, np.inf)    # 0 log 0 = 0
-        np.log(surprise, out=surprise)
-        surprise -= input
-        np.multiply(target, -scale, out=gradient)
-        return dot(target, surprise)

@@ -11,14 +11,14 @@ If a tile has room for all classes, each logit is computed once. Else it is comp
 the log-sum-exp and once for the gradient.
 """
 
-from inspect import signature
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from lossbook import checks
 from lossbook.classification import _OfClasses
-from lossbook.loss import CURVATURE, GRADIENT, VALUE, option
+from lossbook.loss import CURVATURE, GRADIENT, option
+from lossbook.shapes import Whole
 
 __all__ = ["LinearCrossEntropyLoss"]
 
@@ -28,7 +28,7 @@ FEWEST_ROWS = 256        # of a tile with all classes; if it has no room for the
 ROWS = 512               # it has so many rows and some classes
 
 
-class LinearCrossEntropyLoss(_OfClasses):
+class LinearCrossEntropyLoss(_OfClasses, Whole):
     r"""The cross entropy of logits that are a linear map of the input, without storing them.
 
     .. math:: \ell(x, y) = -w_y \log \frac{e^{z_y}}{\sum_c e^{z_c}}, \qquad
@@ -80,12 +80,14 @@ class LinearCrossEntropyLoss(_OfClasses):
     label_smoothing: float = option(0.0, checks.share)
 
     arguments: ClassVar = ("input", "linear_weight", "target", "linear_bias")
+    optional: ClassVar = ("linear_bias",)
     predictions: ClassVar = ("input", "linear_weight", "linear_bias")
 
-    def _results(self, wanted, arrays, named):
-        call = signature(self.prepare).bind(*arrays, **named)    # linear_bias may be missing
-        call.apply_defaults()
-        return super()._results(wanted, call.args, {})
+    def fitted(self, input, linear_weight, target, linear_bias=None):
+        axes = sum(checks.any_array(name, array).ndim - 1 for name, array in (
+            ("input", input), ("linear_weight", linear_weight)))    # of the logits
+        of_classes = checks.are_classes(checks.any_array("target", target), axes)
+        return self if of_classes else self._as(LinearCrossEntropyOfProbabilities)
 
     def prepare(self, input, linear_weight, target, linear_bias=None):
         input, linear_weight, target = (
@@ -115,30 +117,26 @@ class LinearCrossEntropyLoss(_OfClasses):
     def value_shape(self, input, linear_weight, target, linear_bias):
         return input.shape[:-1] + linear_weight.shape[1:-1]
 
-    def denominator(self, input, linear_weight, target, linear_bias):
-        if target.dtype.kind == "f":
-            return int(np.prod(self.value_shape(input, linear_weight, target, linear_bias)))
-        return super().denominator(input, target, target != self.ignore_index)
+    def weights(self, *block):
+        """Rows have theirs in the shares of their target."""
 
-    def evaluate(self, arrays, wanted):
+    def denominator(self, input, linear_weight, target, linear_bias):
+        return super().denominator(input, target)
+
+    def compute(self, given, wanted, factor, slopes):
         if CURVATURE in wanted:
             raise NotImplementedError(f"{type(self).__name__} has no curvature")
-        divisor = self._divisor(arrays)
-        input, linear_weight, _, linear_bias = arrays
-        losses = np.zeros(self.value_shape(*arrays), input.dtype)
+        losses = np.zeros(self.value_shape(*given), given[0].dtype)
         gradients = None
         if GRADIENT in wanted:
-            gradients = [None if array is None else np.zeros(array.shape, array.dtype)
-                         for array in (input, linear_weight, linear_bias)]
-        for head in self._heads(arrays, losses, gradients):
-            head.run(1 / divisor)
-
-        results = {VALUE: losses[()]}
-        if self.reduction != "none":
-            results[VALUE] = input.dtype.type(losses.sum(dtype=np.longdouble) / divisor)
-        if gradients:
-            results[GRADIENT] = tuple(part for part in gradients if part is not None)
-        return tuple(results[order] for order in wanted)
+            slopes = iter(slopes)
+            gradients = [None if given[place] is None else next(slopes) for place in (0, 1, 3)]
+            for part in gradients:
+                if part is not None:
+                    part[...] = 0
+        for head in self._heads(given, losses, gradients):
+            head.run(factor)
+        return losses
 
     def _heads(self, arrays, losses, gradients):
         """One softmax for each place, all over the same rows; a lone input is one row."""
@@ -160,6 +158,15 @@ class LinearCrossEntropyLoss(_OfClasses):
         if target.dtype.kind == "f":
             return _Probabilities(target, weight, self.label_smoothing)
         return _Labels(target, weight, self.label_smoothing, self.ignore_index)
+
+
+class LinearCrossEntropyOfProbabilities(LinearCrossEntropyLoss):
+    """Linear cross entropy of class probabilities."""
+
+    weighs_the_mean: ClassVar = False
+
+    def denominator(self, *arrays):
+        return Whole.denominator(self, *arrays)
 
 
 def _check_shapes(input, linear_weight, linear_bias):
@@ -326,10 +333,12 @@ class _Labels:
     tiles = 1    # that exist together
 
     def __init__(self, target, weight, smoothing, ignore_index):
-        self.rows = np.flatnonzero(target != ignore_index)
         self.label = target
         self.weight = (1 - smoothing) * weight
         self.even = smoothing / len(weight) * weight if smoothing else None
+        read = target != ignore_index
+        own = weight[np.where(read, target, 0)]
+        self.rows = np.flatnonzero(read & ((own != 0) if self.even is None else weight.any()))
 
     def weigh(self, tile, rows, part):
         """For each row the sum of the shares in a tile, and of share * tile."""
@@ -364,8 +373,9 @@ class _Probabilities:
     tiles = 4    # their shares, and products of them, exist beside the logits
 
     def __init__(self, target, weight, smoothing):
-        self.rows = np.arange(len(target))
         self.target, self.weight, self.smoothing = target, weight, smoothing
+        read = True if weight.all() else target @ weight != 0
+        self.rows = np.flatnonzero(np.broadcast_to(read, len(target)))
 
     def of(self, rows, classes):
         even = 1 / len(self.weight)

@@ -1,38 +1,41 @@
 """The base of every loss: a subclass states its formula and its derivatives, and nothing else.
 
-A subclass writes one generator, `terms`, which yields the loss of each element (or row), then the
-gradient, then the curvature. A call that wants only the value takes only the first; work that they
-share is done once. What repeats from loss to loss stands here: options, conversion and shape
-checks, the walk through large arrays, weights of the mean, and reduction.
-
-Two shapes of loss cover nearly all of them:
+A loss is terms, sums and one outer function. `terms` yields the loss of each element (or row), then
+the gradient, then the curvature; the base walks through the arrays block by block (see `blocks`)
+and adds up; `outer` makes one number of the sums. A call that wants only the value takes only the
+first of the terms; work that they share is done once. What repeats from loss to loss stands here:
+options, conversion and shape checks, weights and what they leave unread, and reduction.
 
 `Elementwise`
     one term per element, such as `HuberLoss`;
 `Rowwise`
     one term per row along a class or feature axis, such as cross entropy. In its `terms` that axis
-    comes first, so `x.max(axis=0)` is one number per row and broadcasts back without ceremony.
+    comes first, so `x.max(axis=0)` is one number per row and broadcasts back without ceremony;
+`OfSums`
+    a function of several sums over a group of elements, such as `RMSELoss`, or Dice;
+`Setwise`
+    no row has a term of its own: a contrastive loss, or a likelihood of who came first.
 
-A loss that is not a sum of independent terms (RMSE, CTC) overrides `evaluate`.
-
-Big arrays are walked in blocks that fit the processor's cache. It is two to six times faster than
-whole-array expressions, takes no memory beyond the result, and adds up more accurately. A loss that
-`terms` leaves slower than torch may add `fused`, the same arithmetic in fewer passes over a block.
+A loss that `terms` leaves slow may have a kernel, the same arithmetic in fewer passes (`kernels`).
 """
 
+from copy import copy
 from dataclasses import dataclass, field, fields
 from inspect import Parameter, Signature, signature
-from itertools import islice, product
-from math import isfinite, prod
-from typing import ClassVar, dataclass_transform
+from itertools import islice
+from math import frexp, isfinite, prod
+from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
 
-from lossbook import checks
+from lossbook import checks, kernels
+from lossbook.blocks import run
+from lossbook.sums import Sums, bare
 
-__all__ = ["Loss", "Elementwise", "Rowwise"]
+__all__ = ["Loss", "option"]
 
 VALUE, GRADIENT, CURVATURE = range(3)    # the order in which `terms` yields
+MEANS = ("mean", "batchmean")
 
 
 def option(default, check):
@@ -53,29 +56,33 @@ class Loss:
         raises `ValueError`; the sum of nothing is 0.
 
     Arrays are float32 or float64, or integers, which take the type of the others, float64 if there
-    is none; the result has the type of the input. Without a reduction the `terms` of float32 data
-    are computed in float64, so that each result is the true number, rounded once. (Losses with an
-    `evaluate` of their own say what they do.) NaN and infinity
-    are data like any other: they flow through the formula into the result, without a warning.
-    Arrays are never modified.
+    is none; the result has the type of the input. NaN and infinity are data like any other: they
+    flow through the formula into the result, without a warning. What has the weight 0, or is
+    ignored, is not read: whatever stands there, it adds nothing and gets the gradient 0. Arrays are
+    never modified.
     """
 
     reduction: str = "mean"
 
     reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
-    arguments: ClassVar[tuple[str, ...]] = ()                # of the call; read from `terms`
-    predictions: ClassVar[tuple[str, ...]] = ("input",)      # the arguments that get a gradient
-    broadcasts: ClassVar[tuple[str, ...]] = ()               # those that may be stretched
+    arguments: ClassVar[tuple[str, ...]] = ("input", "target")    # of the call
+    optional: ClassVar[tuple[str, ...]] = ()                 # those that it may leave out
+    predictions: ClassVar[tuple[str, ...]] = ("input",)      # those that get a gradient
+    shared: ClassVar[tuple[str, ...]] = ()                   # those that all rows have in common
+    weighted_by: ClassVar[tuple[str, ...]] = ()              # the options that multiply the terms
+    weighs_the_mean: ClassVar[bool] = False                  # they are in its denominator too
+    degrees: ClassVar[tuple[int, ...]] = (1, 0)              # in which they are in the sums
 
     def __init_subclass__(cls):
         dataclass(frozen=True, kw_only=True, eq=False)(cls)    # so that a loss needs no decorator
+        for name in set(cls.predictions) - set(cls.arguments):
+            raise TypeError(f"{cls.__name__}.predictions: expected some of its arguments, "
+                            f"{', '.join(cls.arguments)}, got {name!r}")
         if "terms" in vars(cls):
-            parameters = list(signature(cls.terms).parameters.values())[1:]
-            cls.arguments = tuple(p.name for p in parameters if p.default is p.empty)
-            cls.fused = vars(cls).get("fused")    # a new formula takes no old kernel over
-            for name in set(cls.predictions) - set(cls.arguments):
-                raise TypeError(f"{cls.__name__}.terms: expected an argument named {name!r}, got "
-                                f"{', '.join(cls.arguments)}")
+            named = tuple(signature(cls.terms).parameters)[1:]
+            if named[:len(cls.arguments)] != cls.arguments:
+                raise TypeError(f"{cls.__name__}.terms: expected the arguments of the call, "
+                                f"{', '.join(cls.arguments)}, got {', '.join(named)}")
 
     def __post_init__(self):
         for option in fields(self):
@@ -88,28 +95,54 @@ class Loss:
         """The loss, reduced as `reduction` says."""
         return self._results((VALUE,), arrays, named)[0]
 
-    def grad(self, *arrays, **named):
-        """The derivative of the (summed) loss in its prediction; a tuple if it has several."""
-        return self._results((GRADIENT,), arrays, named)[0]
+    def grad(self, *arrays, sums=None, **named):
+        """The derivative of the (summed) loss in its prediction; a tuple if it has several.
+
+        With `sums`, those of the whole of which the arrays are a part: the derivative of the whole.
+        """
+        return self._results((GRADIENT,), arrays, named, sums)[0]
 
     def value_and_grad(self, *arrays, **named):
         """Value and gradient, the work shared."""
         return self._results((VALUE, GRADIENT), arrays, named)
 
-    def curvature(self, *arrays, **named):
+    def curvature(self, *arrays, sums=None, **named):
         """The diagonal of the Hessian in the prediction, for the losses that have one."""
-        return self._results((CURVATURE,), arrays, named)[0]
+        return self._results((CURVATURE,), arrays, named, sums)[0]
 
-    def _results(self, wanted, arrays, named):
-        if named or len(arrays) != len(self.arguments):
-            call = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD)
-                              for name in self.arguments])
-            arrays = call.bind(*arrays, **named).args    # says what is missing or one too many
-        arrays = self.prepare(*arrays)
+    def sums(self, *arrays, **named):
+        """What these arrays, a part of the data, add to the loss of the whole: see `Sums`."""
+        loss = self.fitted(*(arrays := self._bound(arrays, named)))
+        with np.errstate(all="ignore"):
+            return loss.summed(loss.prepare(*arrays))
+
+    def _results(self, wanted, arrays, named, total=None):
+        loss = self.fitted(*(arrays := self._bound(arrays, named)))
+        if total is not None:
+            total.check(loss)
         with np.errstate(all="ignore"):    # infinity and NaN show in the result itself
-            return self.evaluate(arrays, wanted)
+            return loss.evaluate(loss.prepare(*arrays), wanted, total)
 
-    # What a shape of loss provides, and a loss may override
+    def _as(self, shape):
+        """The same options in another shape of loss."""
+        loss = object.__new__(shape)
+        loss.__dict__.update(vars(self))
+        return loss
+
+    def _bound(self, arrays, named):
+        if named or len(arrays) != len(self.arguments):
+            call = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD,
+                                        default=None if name in self.optional else Parameter.empty)
+                              for name in self.arguments]).bind(*arrays, **named)
+            call.apply_defaults()    # or it says what is missing or one too many
+            return call.args
+        return arrays
+
+    # What a loss says of itself
+
+    def fitted(self, *arrays):
+        """The loss itself, or that of another shape which these arrays ask for."""
+        return self
 
     def prepare(self, *arrays):
         """The arguments as arrays of the right type and shape."""
@@ -118,259 +151,196 @@ class Loss:
     def check(self, *block):
         """Refuse data outside the loss's domain, block by block."""
 
-    def terms(self, *block):
+    def terms(self, *block: Any):
         """Yield the losses of a block, then their gradient, then their curvature."""
         raise NotImplementedError
 
-    # (*block, scale, *gradients) -> sum of the losses, having written scale * gradient. None, or a
-    # sum that is not finite, leaves the block to `terms`.
-    fused = None
+    def weights(self, *block):
+        """What multiplies each term; None if that is 1."""
+
+    def weights_in_mean(self, *block):
+        """What multiplies it besides in a mean."""
+
+    def read(self, weights, *block):
+        """Which elements or rows count for anything; None if all do."""
+        return None if weights is None or weights.all() else weights != 0
 
     def denominator(self, *arrays):
         """What `mean` divides the sum by."""
-        raise NotImplementedError
+        return prod(self.value_shape(*arrays))
 
     def value_shape(self, *arrays):
         """The shape of the unreduced loss."""
         raise NotImplementedError
 
-    def walk(self, arrays, outputs):
-        """Yield the arrays and the outputs block by block."""
+    def outer(self, sum, count):
+        """Yield what the sum of the terms and the count make, and its slope in the sum."""
+        divisor = divisor_of(self.reduction, count)
+        yield sum / divisor
+        yield 1 / divisor
+
+    # What a shape of loss says: how arrays are cut, and put together
+
+    def layout(self, arrays, outputs):
+        """Two lists of operands, the arguments and the outputs, which one index cuts alike."""
         raise NotImplementedError
 
-    def evaluate(self, arrays, wanted):
-        """The wanted ones of value, gradient and curvature."""
-        divisor, total = self._divisor(arrays), 0.0
-        outputs = [self._outputs(order, arrays) for order in wanted]
-        fused = self.fused if wanted == (VALUE, GRADIENT) and self.reduction != "none" else None
-        for block, filled in self.walk(arrays, sum(outputs, [])):
-            self.check(*block)
-            if fused:
-                part = fused(*block, 1 / divisor, *filled)
-                if part is not None and isfinite(part):
-                    total += part
-                    continue
-            filled = iter(filled)
-            if self.reduction == "none":    # what is not summed is rounded once, at its end
-                block = [part.astype(np.float64) if part.dtype == np.float32 else part
-                         for part in block]
-            for order, term in self._wanted_terms(block, wanted):
-                if order == VALUE and self.reduction != "none":
-                    total += _sum(term)
-                else:
-                    for part in term if isinstance(term, tuple) else (term,):
-                        np.divide(part, divisor, out=next(filled))
-        if VALUE in wanted and self.reduction != "none":
-            outputs[0] = [arrays[0].dtype.type(total / divisor)]
-        return tuple(self._result(order, output, arrays)
-                     for order, output in zip(wanted, outputs))
+    def cuts(self, first):
+        """The indices that cut the first operand into blocks."""
+        raise NotImplementedError
 
-    # Steps of `evaluate`
+    def block(self, given, outputs, where):
+        """The block of the operands at an index."""
+        raise NotImplementedError
 
-    def _budget(self, size, array):
-        """How many elements of an array so many bytes hold; a quarter where no kernel saves memory
-        and float32 becomes float64.
+    def is_added(self, name, array, first):
+        """Whether the derivative in an argument is a sum over elements, or rows."""
+        return name in self.shared
+
+    # From the arrays to the results
+
+    def evaluate(self, arrays, wanted, total=None):
+        """The wanted ones of value, gradient and curvature; the last two of the whole that `total`
+        sums up, if it is given.
         """
-        return size // array.itemsize // (4 if self.reduction == "none" else 1)
+        loss, exponent = self._in_units()
+        count = loss.count(arrays) if total is None else total.count
+        loss.check_count(count, arrays)
+        _, slope = loss.outer(0.0, count)
+        scale = float(np.ldexp(slope, exponent * loss.degree)) if exponent else slope
+        outputs = [loss.outputs(order, arrays) for order in wanted]
+        sum = loss.walk(arrays, wanted, scale, [pair for many in outputs for pair in many.items()])
+        if VALUE in wanted and loss.reduction != "none":
+            outputs[wanted.index(VALUE)] = {"": loss.value_of(Sums(loss, (sum, count), exponent))}
+        return tuple(result_of([*output.values()], arrays[0].dtype) for output in outputs)
 
-    def _wanted_terms(self, block, wanted):
-        terms = list(islice(enumerate(self.terms(*block)), max(wanted) + 1))
+    def summed(self, arrays):
+        """The sums of these arrays."""
+        loss, exponent = self._in_units()
+        sum = loss.walk(arrays, (VALUE,), 1.0, [])
+        return Sums(bare(self), (float(sum), loss.count(arrays)), exponent)
+
+    def value_of(self, total):
+        """The reduced loss of sums."""
+        value, _ = self.outer(*total.numbers)
+        return np.ldexp(value, total.exponent * self.degree) if total.exponent else value
+
+    def count(self, arrays):
+        """What the reduction divides by."""
+        if self.reduction == "mean":
+            return float(self.denominator(*arrays))    # a NumPy scalar would make blocks float64
+        if self.reduction == "batchmean" and not arrays[0].ndim:
+            checks.refuse(self.arguments[0], "at least one axis for batchmean", "shape ()")
+        return float(len(arrays[0])) if self.reduction == "batchmean" else 1.0
+
+    def check_count(self, count, arrays):
+        if self.reduction in MEANS and not count:
+            checks.refuse("reduction", "something to take the mean of", "a denominator of 0 "
+                          f"({self.arguments[0]} has shape {arrays[0].shape})")
+
+    @property
+    def degree(self):
+        """By which power of their unit the weights multiply the reduced loss."""
+        return 0 if self.weighs_the_mean and self.reduction == "mean" else 1
+
+    def _in_units(self):
+        """The loss with weights near 1, and the power of two by which they were divided: then sums
+        of weights of any size neither overflow nor lose digits.
+        """
+        given = [weight for name in self.weighted_by
+                 if (weight := getattr(self, name)) is not None and np.size(weight)]
+        largest = prod(float(np.max(weight)) for weight in given)
+        if 1e-30 < largest < 1e30 or not largest or self.reduction == "none":
+            return self, 0
+        exponent, loss = frexp(largest)[1] - 1, copy(self)
+        name = self.weighted_by[0]
+        weight = 1.0 if getattr(self, name) is None else getattr(self, name)
+        object.__setattr__(loss, name, np.ldexp(weight, -exponent))
+        return loss, exponent
+
+    def outputs(self, order, arrays):
+        """What is to be filled in, by name: the unreduced loss, or each prediction's derivative."""
+        if order == VALUE:
+            none = self.reduction == "none"
+            return {"": np.empty(self.value_shape(*arrays), arrays[0].dtype)} if none else {}
+        given = dict(zip(self.arguments, arrays))
+        return {name: np.zeros(array.shape) if self.is_added(name, array, arrays[0])
+                else np.empty_like(array)    # what is added up is so in float64
+                for name in self.predictions if (array := given[name]) is not None}
+
+    def walk(self, arrays, wanted, scale, outputs):
+        """Fill in the outputs, block by block; the sum of the losses."""
+        given, outputs = self.layout(arrays, outputs)
+
+        def work(where):
+            return self.work(self.block(given, outputs, where), given, wanted, scale)
+
+        total = 0.0
+        for part, late in run(work, self.cuts(given[0].view)):
+            total += part
+            for output, more in late:    # by one thread, in the order of the blocks
+                output += more
+        return total
+
+    def work(self, whole, operands, wanted, scale):
+        """Fill in the results of a block; the sum of its losses, and what is to be added later."""
+        weights, none = self._all_weights(whole), self.reduction == "none"
+        read = self.read(weights, *whole.given)
+        block = whole._replace(weights=weights)
+        if read is not None:
+            block, weights = block.only(read, operands), weights if weights is None else weights[read]
+        self.check(*block.given)
+        slopes = block.results[1:] if none and VALUE in wanted else block.results
+        factor = scale if weights is None else scale * weights
+        losses, total = self.compute(block.given, wanted, factor, slopes), 0.0
+        if VALUE in wanted:
+            losses = losses if weights is None else losses * weights
+            if none:
+                block.results[0][...] = losses
+            else:
+                total = _sum(losses)
+        if read is not None:
+            whole.fill(read, block)
+        return total, whole.store()
+
+    def _all_weights(self, block):
+        weights = self.weights(*block.given) if block.weights is None else block.weights
+        more = self.weights_in_mean(*block.given) if self.reduction == "mean" else None
+        return weights if more is None else more if weights is None else weights * more
+
+    def compute(self, given, wanted, factor, slopes):
+        """The losses of a block, or their sum; their derivatives, times factor, go to `slopes`."""
+        kernel = None if CURVATURE in wanted else kernels.of(type(self))
+        if kernel and (kernel.by_rows or type(factor) is float and self.reduction != "none"):
+            losses = kernel.function(self, given, factor, slopes)
+            if losses is not None and np.isfinite(losses).all():
+                return losses
+        terms, slopes = self._wanted(self.terms(*given), wanted), list(slopes)
+        for order in wanted:
+            if order != VALUE:
+                parts = terms[order] if isinstance(terms[order], tuple) else (terms[order],)
+                if len(parts) != len(self.predictions):
+                    raise TypeError(f"{type(self).__name__}.terms: expected a derivative in each of "
+                                    f"{', '.join(self.predictions)}, got {len(parts)}")
+                for part in parts:
+                    np.multiply(part, factor, out=slopes.pop(0))
+        return terms[VALUE]
+
+    def _wanted(self, terms, wanted):
+        """So many terms as are wanted."""
+        terms = list(islice(terms, max(wanted) + 1))
         if len(terms) <= max(wanted):
             raise NotImplementedError(f"{type(self).__name__} has no curvature")
-        return [pair for pair in terms if pair[0] in wanted]
-
-    def _divisor(self, arrays):
-        if self.reduction in ("none", "sum"):
-            return 1
-        denominator = self.denominator(*arrays)
-        if not denominator:
-            checks.refuse("reduction", "something to take the mean of",
-                          f"a denominator of 0 ({self.arguments[0]} has shape {arrays[0].shape})")
-        return float(denominator)    # a NumPy scalar would make the gradients of a block float64
-
-    def _outputs(self, order, arrays):
-        if order == VALUE:
-            if self.reduction != "none":
-                return []
-            return [np.empty(self.value_shape(*arrays), arrays[0].dtype)]
-        outputs = [np.empty_like(arrays[0]) for _ in self.predictions]
-        if self.broadcasts and self.reduction == "none":    # sums are rounded once as well
-            given = dict(zip(self.arguments, arrays))
-            outputs = [part if given[name].shape == part.shape else part.astype(np.float64)
-                       for name, part in zip(self.predictions, outputs)]
-        return outputs
-
-    def _result(self, order, output, arrays):
-        if order != VALUE and self.broadcasts:
-            given = dict(zip(self.arguments, arrays))
-            output = [_summed_to(part, given[name]).astype(arrays[0].dtype, copy=False)
-                      for name, part in zip(self.predictions, output)]
-        output = [part[()] for part in output]    # a 0-d array becomes a scalar
-        return tuple(output) if len(output) > 1 else output[0]
+        return terms
 
 
-class Elementwise(Loss):
-    """A loss with one term per element: all arguments have the shape of the first, or `broadcasts`
-    names those that may be stretched to it.
-    """
-
-    weights: ClassVar[tuple[str, ...]] = ()       # the array options that are, for `terms` to use
-    block_bytes: ClassVar[int] = 1 << 20          # of one operand; measured, see benchmarks/
-
-    def prepare(self, *arrays):
-        arrays = checks.reals(self.arguments, arrays)
-        first, expected = self.arguments[0], arrays[0].shape
-        for name, array in zip(self.arguments[1:], arrays[1:]):
-            check = checks.broadcast if name in self.broadcasts else checks.shape
-            check(name, array, expected, first)
-        weights = [getattr(self, name) for name in self.weights]
-        if all([weight is None for weight in weights]):
-            return arrays
-        for name, weight in zip(self.weights, weights):
-            weight = checks.held(name, 1.0 if weight is None else weight, arrays[0].dtype)
-            arrays.append(checks.broadcast(name, weight, expected, first))
-        return arrays
-
-    def denominator(self, *arrays):
-        return arrays[0].size
-
-    def value_shape(self, *arrays):
-        return arrays[0].shape
-
-    def walk(self, arrays, outputs):
-        """One-dimensional blocks, in memory order, whatever the strides of the arrays."""
-        size, block = arrays[0].size, self._budget(self.block_bytes, arrays[0])
-        if not size:
-            return
-        operands = [*arrays, *outputs]
-        if all([operand.size == size and operand.flags.c_contiguous for operand in operands]):
-            operands = [operand.reshape(-1) for operand in operands]
-            for start in range(0, size, block):
-                part = operands if size <= block else [
-                    operand[start:start + block] for operand in operands]
-                yield part[:len(arrays)], part[len(arrays):]
-            return
-        with np.nditer(operands, flags=["external_loop", "buffered"],
-                       op_flags=[["readonly"]] * len(arrays) + [["writeonly"]] * len(outputs),
-                       buffersize=block) as blocks:
-            for operands in blocks:
-                operands = operands if isinstance(operands, tuple) else (operands,)
-                yield operands[:len(arrays)], operands[len(arrays):]
-
-
-class Rowwise(Loss):
-    """A loss with one term per row: a class or feature axis is consumed.
-
-    Arguments with as many axes as the first carry that axis, and `terms` sees it as axis 0;
-    arguments with one axis less (labels) hold one entry per row.
-    """
-
-    axis: ClassVar[int] = 1    # where the arrays have it: 1 for classes, -1 for features
-    few: ClassVar[int] = 64    # up to which length `terms` is given copies with that axis outermost
-    rows_bytes: ClassVar[int] = 1 << 21    # of a block; more calls for each than elementwise
-
-    def denominator(self, *arrays):
-        return prod(self.value_shape(*arrays))
-
-    def value_shape(self, *arrays):
-        return self._axis_first(arrays[0]).shape[1:]
-
-    def walk(self, arrays, outputs):
-        """Blocks with the class or feature axis first and whole, cut along the other axes."""
-        operands = [self._axis_first(array) if array.ndim == arrays[0].ndim else array
-                    for array in (*arrays, *outputs)]
-        classes, *rows = operands[0].shape
-        if 0 in rows:
-            return
-        # What is broadcast along rows that are shorter than this, NumPy expands in a buffer first.
-        if operands[0].size > 1024:
-            np.setbufsize(1024)    # until the end of the errstate that the call stands in
-        for where in _cuts(rows, self._budget(self.rows_bytes, arrays[0]) // max(classes, 1)):
-            block = [operand[where] for operand in operands]
-            given, results = block[:len(arrays)], block[len(arrays):]
-            if classes > self.few:
-                yield given, results
-                continue
-            # Sums over a short axis are slow unless it is the outer one in memory too.
-            ours = [np.empty(part.shape, part.dtype) for part in results]
-            yield [part.copy(order="C") if part.ndim > len(rows) else part for part in given], ours
-            for part, result in zip(results, ours):
-                part[...] = result
-
-    def _axis_first(self, array):
-        if array.ndim < 3:
-            return array.T
-        order = list(range(array.ndim))
-        order.insert(0, order.pop(self.axis))
-        return array.transpose(order)    # what np.moveaxis does, without its checks
-
-
-def _cuts(rows, budget):
-    """Indices of blocks of at most `budget` rows, or of one, that cover all axes after the first."""
-    if prod(rows) <= budget:
-        return [...]
-    steps = []
-    for size in reversed(rows):
-        steps.insert(0, max(1, min(size, budget)))
-        budget //= steps[0]
-    return ((..., *(slice(i, i + step) for i, step in zip(start, steps)))
-            for start in product(*(range(0, size, step) for size, step in zip(rows, steps))))
-
-
-def along_classes(weight, block):
-    """Weights of classes, one for each, in the form in which they multiply a block."""
-    if weight is None:
+def divisor_of(reduction, count):
+    """What the reduction divides the sum by."""
+    if reduction not in MEANS:
         return 1.0
-    return weight.astype(block.dtype).reshape(-1, *[1] * (block.ndim - 1))
-
-
-def of_classes(weight, labels, block):
-    """The weight of each row's class."""
-    return 1.0 if weight is None else weight.astype(block.dtype)[labels]
-
-
-class Own:
-    """Each row's own entry of a block, that of its label: `of` reads it, `put` writes it.
-
-    An index along the memory of a block is four times as fast as one along its axes.
-    """
-
-    def __init__(self, labels):
-        self.labels, self.indices = labels, {}
-
-    def of(self, block):
-        entries, index = self._where(block)
-        return entries[index]
-
-    def put(self, block, values):
-        entries, index = self._where(block)
-        entries[index] = values
-
-    def _where(self, block):
-        outermost = block.flags.c_contiguous    # the classes; else each row's lie side by side
-        if not (outermost or block.ndim == 2 and block.T.flags.c_contiguous):
-            return block, (self.labels, *np.ix_(*map(np.arange, self.labels.shape)))
-        if outermost not in self.indices:
-            rows, step = self.labels.size, len(block)
-            self.indices[outermost] = (
-                self.labels * rows + np.arange(rows).reshape(self.labels.shape) if outermost
-                else self.labels + np.arange(0, rows * step, step))
-        return (block if outermost else block.T).reshape(-1), self.indices[outermost]
-
-
-def dot(a, b):
-    """The sum of the products of two blocks, for kernels.
-
-    In one go a float32 sum of 10⁵ equal numbers drifts by 1e-5; in rows of 1024 it does not, and
-    is still twice as fast as a multiplication and a sum.
-    """
-    if a.ndim > 1:
-        return float((a * b).sum())
-    if a.size < 1024 or a.dtype == np.float64:
-        return float(np.dot(a, b))
-    whole = a.size - a.size % 1024
-    rows = np.vecdot(a[:whole].reshape(-1, 1024), b[:whole].reshape(-1, 1024))
-    return float(rows.sum()) + float(np.dot(a[whole:], b[whole:]))
+    if not count:
+        checks.refuse("reduction", "something to take the mean of", "a denominator of 0")
+    return float(count)
 
 
 def _sum(values):
@@ -379,11 +349,7 @@ def _sum(values):
     return total if isfinite(total) else np.sum(values, dtype=np.longdouble)
 
 
-def _summed_to(gradient, argument):
-    """The gradient in an argument that was stretched: summed over the axes that it lacked."""
-    if gradient.shape == argument.shape:
-        return gradient
-    missing = gradient.ndim - argument.ndim
-    axes = tuple(range(missing)) + tuple(
-        axis + missing for axis, size in enumerate(argument.shape) if size == 1)
-    return gradient.sum(axis=axes).reshape(argument.shape)
+def result_of(parts, dtype):
+    """One result, or a tuple of several, in the type of the data; a 0-d array becomes a scalar."""
+    parts = [np.asarray(part).astype(dtype, copy=False)[()] for part in parts]
+    return tuple(parts) if len(parts) > 1 else parts[0]

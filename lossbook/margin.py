@@ -5,9 +5,11 @@ from typing import ClassVar
 import numpy as np
 
 from lossbook import checks
-from lossbook.classification import binary_into
-from lossbook.loss import Own, Rowwise, along_classes, of_classes, option
-from lossbook.stable import logistic, row_sum
+from lossbook.blocks import Own, along_classes
+from lossbook.kernels import label_sets
+from lossbook.loss import option
+from lossbook.shapes import Rowwise
+from lossbook.stable import logistic
 
 __all__ = ["MultiLabelSoftMarginLoss", "MultiMarginLoss", "MultiLabelMarginLoss"]
 
@@ -42,12 +44,15 @@ class MultiLabelSoftMarginLoss(Rowwise):
     weight: np.ndarray | None = option(None, checks.weight)
 
     axis: ClassVar = -1
+    weighted_by: ClassVar = ("weight",)
 
     def prepare(self, input, target):
         input, target = checks.reals(self.arguments, (input, target))
         checks.axes("input", input, 1, 2)
         checks.shape("target", target, input.shape, "input")
         checks.per_class(self.weight, input, -1)
+        if self.weight is not None and not self.weight.all():
+            input, target = (np.where(self.weight == 0, 0, array) for array in (input, target))
         return [input, target]
 
     def check(self, input, target):
@@ -56,17 +61,10 @@ class MultiLabelSoftMarginLoss(Rowwise):
     def terms(self, input, target):
         weight = along_classes(self.weight, input) / len(input)
         yes, no = weight * target, weight * (1 - target)
-        parts = logistic(input)
-        if_no, if_yes = next(parts)
-        yield (no * if_no + yes * if_yes).sum(axis=0)
-        one, zero = next(parts)
-        yield no * one - yes * zero
-        yield weight * one * zero
-
-    def fused(self, input, target, scale, gradient):
-        if self.weight is not None:
-            return None
-        return binary_into(input, target, scale / len(input), gradient) / len(input)
+        each = logistic(input)
+        yield (no * each.if_no + yes * each.if_yes).sum(axis=0)
+        yield no * each.yes - yes * each.no
+        yield weight * each.yes * each.no
 
 
 class MultiMarginLoss(Rowwise):
@@ -104,6 +102,7 @@ class MultiMarginLoss(Rowwise):
     weight: np.ndarray | None = option(None, checks.weight)
 
     axis: ClassVar = -1
+    weighted_by: ClassVar = ("weight",)
 
     def prepare(self, input, target):
         input = checks.real("input", input)
@@ -111,32 +110,20 @@ class MultiMarginLoss(Rowwise):
         checks.per_class(self.weight, input, -1)
         return [input, checks.classes("target", target, input, -1)]
 
+    def weights(self, input, target):
+        return None if self.weight is None else self.weight.astype(input.dtype)[target]
+
     def terms(self, input, target):
         own = Own(target)
         gap = np.clip(self.margin - (own.of(input) - input), 0, np.inf)
         own.put(gap, 0)    # a class has no lead over itself
-        weight = of_classes(self.weight, target, input) / len(input)
-        yield weight * (gap if self.p == 1 else gap * gap).sum(axis=0)
-        push = weight * ((gap > 0) if self.p == 1 else 2 * gap)
+        yield (gap if self.p == 1 else gap * gap).sum(axis=0) / len(input)
+        push = ((gap > 0) if self.p == 1 else 2 * gap) / len(input)
         own.put(push, -push.sum(axis=0))
         yield push
-        bend = weight * (2.0 * (gap > 0) * (self.p == 2))
+        bend = 2.0 * (gap > 0) * (self.p == 2) / len(input)
         own.put(bend, bend.sum(axis=0))
         yield bend
-
-    def fused(self, input, target, scale, gradient):
-        own, weight = Own(target), of_classes(self.weight, target, input) / len(input)
-        gap = np.subtract(own.of(input), input)
-        np.subtract(self.margin, gap, out=gap)
-        gap.clip(0, np.inf, out=gap)
-        own.put(gap, 0)
-        if self.p == 1:
-            costs, push = row_sum(gap), np.greater(gap, 0, out=gap, casting="unsafe")
-        else:
-            costs, push = row_sum(gap * gap), np.add(gap, gap, out=gap)
-        np.multiply(push, scale * weight, out=gradient)
-        own.put(gradient, -row_sum(gradient)[0])
-        return float((weight * costs).sum())
 
 
 class MultiLabelMarginLoss(Rowwise):
@@ -177,7 +164,7 @@ class MultiLabelMarginLoss(Rowwise):
     def check(self, input, target):
         checks.within("target", target, -1, len(input) - 1,
                       f"0..{len(input) - 1}, or -1 to end a list")
-        lists, named, outside = _sets(target)
+        lists, named, outside = label_sets(target)
         if np.count_nonzero(named) + np.count_nonzero(outside) > input.size:
             row = np.argmax(named.sum(axis=1) + outside.sum(axis=1) > len(input))
             classes, times = np.unique(lists[row, named[row]], return_counts=True)
@@ -206,39 +193,3 @@ class MultiLabelMarginLoss(Rowwise):
         yield (value / len(input))[back].reshape(input.shape[1:])
         yield (slope / len(input))[:, back].reshape(input.shape)
         yield 0.0
-
-    def fused(self, input, target, scale, gradient):
-        """One sort in place of all pairs.
-
-        With 1 added to the scores outside the set, a right class pays for each that stands above it
-        what it is short of. Sorted downwards, those are the ones before it, and sums along the row
-        say how many they are and what they come to.
-        """
-        count = len(input)
-        scores, (_, named, outside) = input.reshape(count, -1).T, _sets(target)
-        depth = -np.add(scores, outside, dtype=np.float64)
-        places = np.argsort(depth, axis=1)
-        places += np.arange(0, depth.size, count)[:, None]
-        depth, outside = depth.ravel()[places], outside.ravel()[places]
-        close = depth[:, 1:] - depth[:, :-1] <= 1e-14 * (1 + np.abs(depth[:, 1:]))
-        close &= outside[:, 1:] != outside[:, :-1]
-        if close.any() or not np.isfinite(depth[:, [0, -1]]).all():
-            return None    # at a corner rounding decides, and not as in `terms`
-        above = np.cumsum(outside, axis=1, dtype=np.float64)
-        cost = above * depth - np.cumsum(outside * depth, axis=1)
-        below = named.sum(axis=1, keepdims=True) - np.arange(1, count + 1) + above    # right ones
-        slopes = np.empty_like(depth)
-        slopes.ravel()[places] = np.where(outside, below, -above) * (scale / count)
-        gradient[...] = slopes.T.reshape(gradient.shape)
-        return float(cost.sum(where=~outside)) / count
-
-
-def _sets(target):
-    """The lists of a block, one to a row; which entries they name, those before the first -1; and
-    which classes are outside their sets.
-    """
-    lists = target.reshape(len(target), -1).T
-    named = np.logical_and.accumulate(lists >= 0, axis=1)
-    outside = np.ones((len(lists), len(target) + 1), bool)    # the last column is for no class
-    outside[np.arange(len(lists))[:, None], np.where(named, lists, len(target))] = False
-    return lists, named, outside[:, :-1]

@@ -5,7 +5,8 @@ from typing import ClassVar
 import numpy as np
 
 from lossbook import checks
-from lossbook.loss import CURVATURE, GRADIENT, VALUE, Elementwise, dot, option
+from lossbook.loss import option
+from lossbook.shapes import Elementwise, OfSums
 
 __all__ = ["L1Loss", "MSELoss", "RMSELoss", "HuberLoss", "SmoothL1Loss"]
 
@@ -36,14 +37,6 @@ class L1Loss(Elementwise):
         yield np.sign(error)
         yield 0.0
 
-    def fused(self, input, target, scale, gradient):
-        error = input - target
-        # np.sign in half the time; it differs for NaN, which makes the sum no number
-        gradient[...] = (error > 0).view(np.int8) - (error < 0).view(np.int8)
-        total = dot(gradient, error)
-        gradient *= scale
-        return total
-
 
 class MSELoss(Elementwise):
     r"""The squared error.
@@ -72,17 +65,11 @@ class MSELoss(Elementwise):
         yield error + error
         yield 2.0
 
-    def fused(self, input, target, scale, gradient):
-        error = np.subtract(input, target, out=gradient)
-        total = dot(error, error)
-        gradient *= 2 * scale
-        return total
-
 
 _SAFE = 1e-15    # its square is far above the smallest float32
 
 
-class RMSELoss(Elementwise):
+class RMSELoss(OfSums):
     r"""The root of the mean squared error.
 
     .. math:: L(x, y) = \sqrt{\frac{1}{N} \sum_{n=1}^{N} (x_n - y_n)^2}
@@ -105,52 +92,29 @@ class RMSELoss(Elementwise):
     """
 
     reductions: ClassVar = ("mean",)
-    arguments: ClassVar = ("input", "target")
+    degrees: ClassVar = (2, 0)    # in the unit of the data, of the sums
 
-    def evaluate(self, arrays, wanted):
-        count = self._divisor(arrays)
-        slopes = [] if wanted == (VALUE,) else [np.empty_like(arrays[0])]
-        largest, root = 1.0, self._plain_root(arrays, slopes, count)
-        if not _SAFE <= root < np.inf:    # squares overflowed or vanished
-            largest, root = self._scaled_root(arrays, count)
-        results = {VALUE: arrays[0].dtype.type(largest * root)}
-        for slope in slopes:    # the errors, so far
-            if not largest:
-                slope[...] = 0
-                results[GRADIENT] = results[CURVATURE] = slope[()]
-                continue
-            if largest != 1:
-                slope /= largest
-            slope *= 1 / (root * count)
-            results[GRADIENT] = slope[()]
-            if CURVATURE in wanted:
-                results[CURVATURE] = (1 / count - slope * slope) / root / largest
-        return tuple(results[order] for order in wanted)
+    def exponent(self, sums, arrays):
+        squares, count = sums
+        if _SAFE**2 * count <= squares < np.inf:
+            return 0
+        largest = float(np.max(np.abs(arrays[0] - arrays[1]), initial=0.0))
+        return int(np.frexp(largest)[1]) if 0 < largest < np.inf else 0
 
-    def _plain_root(self, arrays, slopes, count):
-        """The RMSE; the errors are kept in the place of the slopes, if there is one."""
-        squares = 0.0
-        for (input, target), kept in self.walk(arrays, slopes):
-            error = np.subtract(input, target, out=kept[0] if kept else None)
-            squares += dot(error, error)
-        return float(np.sqrt(squares / count))
+    def terms(self, input, target):
+        error = input - target
+        yield error * error, 1.0    # the second counts
+        yield 2 * error, 0.0
+        yield 2.0, 0.0
 
-    def _scaled_root(self, arrays, count):
-        """The largest error, and the RMSE of the errors measured in it."""
-        largest, squares = 0.0, 0.0
-        for (input, target), _ in self.walk(arrays, []):
-            error = np.abs(input - target)
-            top = float(error.max())
-            if np.isnan(top):
-                return np.nan, np.nan
-            if top > largest:
-                largest, squares = top, squares * (largest / top) ** 2
-            if largest:
-                scaled = error / largest
-                squares += float(np.sum(scaled * scaled))
-        if np.isinf(largest):
-            return largest, 1.0
-        return largest, float(np.sqrt(squares / count))
+    def outer(self, squares, count):
+        if not count:
+            checks.refuse("reduction", "something to take the mean of", "a denominator of 0")
+        root = np.sqrt(squares / count)
+        yield root
+        slope = 0.0 if root == 0 else 1 / (2 * count * root)
+        yield slope, 0.0
+        yield (0.0 if root == 0 else -slope / (2 * squares), 0.0), (0.0, 0.0)
 
 
 class HuberLoss(Elementwise):
@@ -190,11 +154,6 @@ class HuberLoss(Elementwise):
         yield clipped
         yield np.abs(error) <= self.delta
 
-    def fused(self, input, target, scale, gradient):
-        total = _clip_into(gradient, input - target, self.delta)
-        gradient *= scale
-        return total
-
 
 class SmoothL1Loss(Elementwise):
     r"""The absolute error with its corner rounded off within ``beta``.
@@ -231,19 +190,3 @@ class SmoothL1Loss(Elementwise):
         yield slope * (error - slope * (beta / 2))
         yield slope
         yield (np.abs(error) < beta) / beta if beta else 0.0
-
-    def fused(self, input, target, scale, gradient):
-        if not input.dtype.type(self.beta):
-            return L1Loss().fused(input, target, scale, gradient)
-        error = input - target
-        if self.beta != 1:
-            error /= self.beta
-        total = _clip_into(gradient, error, 1.0) * self.beta
-        gradient *= scale
-        return total
-
-
-def _clip_into(gradient, error, knee):
-    """Write the clipped error, and sum clipped * (error - clipped / 2), the Huber loss."""
-    error.clip(-knee, knee, out=gradient)
-    return dot(gradient, error) - dot(gradient, gradient) / 2

@@ -18,12 +18,13 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from lossbook import checks
-from lossbook.loss import CURVATURE, GRADIENT, VALUE, Loss, option
+from lossbook.loss import CURVATURE, VALUE, option
+from lossbook.shapes import Whole
 
 __all__ = ["CTCLoss"]
 
 
-class CTCLoss(Loss):
+class CTCLoss(Whole):
     r"""Connectionist temporal classification: a label sequence that may be stretched over time.
 
     .. math:: \ell(x, y) = -\log \sum_{\pi \in B^{-1}(y)} \exp \sum_{t=1}^T x_{t, \pi_t}
@@ -88,7 +89,10 @@ class CTCLoss(Loss):
         """
         arrays = self.prepare(log_probs, targets, input_lengths, target_lengths)
         with np.errstate(all="ignore"):
-            return self._slopes(arrays, _align(self._batch(arrays)),
+            _, factor = self.outer(0.0, self.count(arrays))
+            if self.reduction == "mean":
+                factor = factor * self.weights_in_mean(*arrays)
+            return self._slopes(arrays, _align(self._batch(arrays)), factor,
                                 lambda p, x: np.exp(x, dtype=np.float64) - p)
 
     def posterior(self, log_probs, targets, input_lengths, target_lengths):
@@ -170,45 +174,37 @@ class CTCLoss(Loss):
         padded[inside] = targets
         return padded
 
-    def denominator(self, log_probs, targets, input_lengths, target_lengths):
-        return len(targets)    # of the mean of the losses that are divided by their lengths
+    def value_shape(self, log_probs, *rest):
+        return log_probs.shape[1:-1]
 
-    def evaluate(self, arrays, wanted):
-        alignment = _align(self._batch(arrays), losses_only=wanted == (VALUE,))
-        results = {VALUE: lambda: self._reduced(arrays, alignment.losses),
-                   GRADIENT: lambda: self._slopes(arrays, alignment, lambda p, x: -p),
-                   CURVATURE: lambda: self._slopes(arrays, alignment, lambda p, x: p * (p - 1))}
-        return tuple(results[order]() for order in wanted)
+    def weights_in_mean(self, log_probs, targets, input_lengths, target_lengths):
+        return (1 / np.maximum(target_lengths, 1)).reshape(self.value_shape(log_probs))
+
+    def compute(self, given, wanted, factor, slopes):
+        alignment = _align(self._batch(given), losses_only=wanted == (VALUE,))
+        for order, result in zip([order for order in wanted if order != VALUE], slopes):
+            slope = (lambda p, x: p * (p - 1)) if order == CURVATURE else (lambda p, x: -p)
+            result[...] = self._slopes(given, alignment, factor, slope)
+        losses = alignment.losses
+        if self.zero_infinity:
+            losses = np.where(losses == np.inf, 0, losses)
+        return losses.reshape(self.value_shape(*given))
 
     def _batch(self, arrays):
         log_probs, *rest = arrays
         return _Batch(log_probs if log_probs.ndim == 3 else log_probs[:, None], *rest, self.blank)
 
-    def _divisors(self, arrays):
-        """What the loss of each sequence is divided by."""
-        lengths = np.maximum(arrays[3], 1)
-        return self._divisor(arrays) * (
-            lengths if self.reduction == "mean" else np.ones_like(lengths))
-
-    def _reduced(self, arrays, losses):
-        if self.zero_infinity:
-            losses = np.where(losses == np.inf, 0, losses)
-        losses = losses / self._divisors(arrays)
-        if self.reduction != "none":
-            return arrays[0].dtype.type(losses.sum())
-        return losses.astype(arrays[0].dtype).reshape(arrays[0].shape[1:-1])[()]
-
-    def _slopes(self, arrays, alignment, slope):
-        """slope(posterior of the classes, log_probs) over the divisor, frame by frame."""
-        batch, divisors = self._batch(arrays), self._divisors(arrays)[:, None]
+    def _slopes(self, arrays, alignment, factor, slope):
+        """factor * slope(posterior of the classes, log_probs), frame by frame."""
+        batch, factor = self._batch(arrays), np.reshape(factor, (-1, 1))
         result = np.empty(batch.log_probs.shape, arrays[0].dtype)
         places, blanks = batch.places.ravel(), alignment.blanks.sum(axis=1)
         for t, frame in enumerate(result):
             posterior = np.bincount(places, alignment.labels[t].ravel(), frame.size)
             posterior = posterior.astype(np.float64, copy=False).reshape(frame.shape)
             posterior[:, self.blank] += blanks[t]
-            np.divide(slope(posterior, batch.log_probs[t]), divisors, out=frame,
-                      casting="same_kind")
+            np.multiply(slope(posterior, batch.log_probs[t]), factor, out=frame,
+                        casting="same_kind")
         return self._settled(result, batch, alignment.losses).reshape(arrays[0].shape)
 
     def _settled(self, result, batch, losses):

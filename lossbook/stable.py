@@ -4,6 +4,8 @@ They take and return arrays of float32 or float64 and are right to a few units i
 far as the rounding of their arguments allows.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 
@@ -26,17 +28,25 @@ def softplus(x):
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-def logistic(x):
-    """softplus(x) and softplus(-x), then sigmoid(x) and sigmoid(-x); the exponential is shared.
+class Logistic(NamedTuple):
+    """Two outcomes with the log-odds x: their probabilities, and what each costs if it happens."""
 
-    >>> print([part.round(6).tolist() for pair in logistic(np.array([2.0])) for part in pair])
-    [[2.126928], [0.126928], [0.880797], [0.119203]]
+    if_no: np.ndarray     # softplus(x)
+    if_yes: np.ndarray    # softplus(-x)
+    yes: np.ndarray       # sigmoid(x)
+    no: np.ndarray        # sigmoid(-x)
+
+
+def logistic(x):
+    """softplus(x) and softplus(-x), sigmoid(x) and sigmoid(-x); the exponential is shared.
+
+    >>> print(*[part.round(6) for part in logistic(np.array(2.0))])
+    2.126928 0.126928 0.880797 0.119203
     """
     tail = np.exp(-np.abs(x))
-    log = np.log1p(tail)
-    yield np.maximum(x, 0) + log, log - np.minimum(x, 0)
-    whole = 1 + tail
-    yield np.maximum(x >= 0, tail) / whole, np.maximum(x <= 0, tail) / whole
+    log, whole = np.log1p(tail), 1 + tail
+    return Logistic(np.maximum(x, 0) + log, log - np.minimum(x, 0),
+                    np.maximum(x >= 0, tail) / whole, np.maximum(x <= 0, tail) / whole)
 
 
 def logsumexp(x, axis=0):
