@@ -4,9 +4,11 @@ from itertools import tee
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lossbook import checks
-from lossbook.loss import Elementwise, Own, Rowwise, along_classes, dot, of_classes, option
+from lossbook.loss import (
+    Elementwise, Own, Rowwise, Slopes, along_classes, dot, of_classes, option)
 from lossbook.stable import (
     all_but_top, log_softmax, logistic, row_max, row_sum, set_apart, weighted_sum)
 
@@ -39,7 +41,7 @@ class BCELoss(Elementwise):
     0.228393
     """
 
-    weight: np.ndarray | None = option(None, checks.weight)
+    weight: ArrayLike | None = option(None, checks.weight)
 
     weights: ClassVar = ("weight",)
 
@@ -102,8 +104,8 @@ class BCEWithLogitsLoss(Elementwise):
     0.51416
     """
 
-    weight: np.ndarray | None = option(None, checks.weight)
-    pos_weight: np.ndarray | None = option(None, checks.weight)
+    weight: ArrayLike | None = option(None, checks.weight)
+    pos_weight: ArrayLike | None = option(None, checks.weight)
 
     weights: ClassVar = ("weight", "pos_weight")
 
@@ -187,7 +189,7 @@ class FocalLoss(Rowwise):
     0.825941
     """
 
-    alpha: float | np.ndarray | None = option(None, checks.balance)
+    alpha: ArrayLike | None = option(None, checks.balance)
     gamma: float = option(2.0, checks.non_negative)
 
     block_bytes: ClassVar = 1 << 19    # a dozen intermediate results at a time, for yes or no
@@ -318,10 +320,10 @@ class SoftMarginLoss(Elementwise):
         return total
 
 
-class _OfClasses(Rowwise):
+class _OfClasses(Rowwise[Slopes]):
     """What NLL and cross entropy share: a weight for each class, and targets to leave out."""
 
-    weight: np.ndarray | None = option(None, checks.weight)
+    weight: ArrayLike | None = option(None, checks.weight)
     ignore_index: int = option(-100, checks.integer)
 
     arguments: ClassVar = ("input", "target")

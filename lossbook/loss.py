@@ -20,13 +20,15 @@ whole-array expressions, takes no memory beyond the result, and adds up more acc
 `terms` leaves slower than torch may add `fused`, the same arithmetic in fewer passes over a block.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from inspect import Parameter, Signature, signature
 from itertools import islice, product
 from math import isfinite, prod
-from typing import ClassVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, dataclass_transform
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from lossbook import checks
 
@@ -34,15 +36,25 @@ __all__ = ["Loss", "Elementwise", "Rowwise"]
 
 VALUE, GRADIENT, CURVATURE = range(3)    # the order in which `terms` yields
 
+# For type checkers: what a call returns. A loss of two predictions says so by the name of its base,
+# `Elementwise[tuple[Array, Array]]`; without, the gradient is one array.
+Array = NDArray[np.floating[Any]]
+Value = np.floating[Any] | Array
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as Defaulted    # every checker has it
+    Slopes = Defaulted("Slopes", default=Array)
+else:
+    Slopes = TypeVar("Slopes")    # which takes a default only since Python 3.13
 
-def option(default, check):
+
+def option(default: Any, check: Callable[[str, Any], Any]) -> Any:
     """A field of a loss with its default and the check that its value passes."""
     return field(default=default, metadata={"check": check})
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, eq_default=False)
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Loss:
+class Loss(Generic[Slopes]):
     """What all losses share: options by keyword, then a call with arrays.
 
     Every subclass is a frozen dataclass whose options are keyword-only and checked when it is made.
@@ -60,7 +72,7 @@ class Loss:
     Arrays are never modified.
     """
 
-    reduction: str = "mean"
+    reduction: Literal["none", "mean", "sum"] = "mean"
 
     reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
     arguments: ClassVar[tuple[str, ...]] = ()                # of the call; read from `terms`
@@ -68,6 +80,7 @@ class Loss:
     broadcasts: ClassVar[tuple[str, ...]] = ()               # those that may be stretched
 
     def __init_subclass__(cls):
+        super().__init_subclass__()
         dataclass(frozen=True, kw_only=True, eq=False)(cls)    # so that a loss needs no decorator
         if "terms" in vars(cls):
             parameters = list(signature(cls.terms).parameters.values())[1:]
@@ -84,23 +97,23 @@ class Loss:
                 check = checks.one_of(*self.reductions)
             object.__setattr__(self, option.name, check(option.name, getattr(self, option.name)))
 
-    def __call__(self, *arrays, **named):
+    def __call__(self, *arrays: ArrayLike, **named: ArrayLike | None) -> Value:
         """The loss, reduced as `reduction` says."""
         return self._results((VALUE,), arrays, named)[0]
 
-    def grad(self, *arrays, **named):
+    def grad(self, *arrays: ArrayLike, **named: ArrayLike | None) -> Slopes:
         """The derivative of the (summed) loss in its prediction; a tuple if it has several."""
         return self._results((GRADIENT,), arrays, named)[0]
 
-    def value_and_grad(self, *arrays, **named):
+    def value_and_grad(self, *arrays: ArrayLike, **named: ArrayLike | None) -> tuple[Value, Slopes]:
         """Value and gradient, the work shared."""
         return self._results((VALUE, GRADIENT), arrays, named)
 
-    def curvature(self, *arrays, **named):
+    def curvature(self, *arrays: ArrayLike, **named: ArrayLike | None) -> Slopes:
         """The diagonal of the Hessian in the prediction, for the losses that have one."""
         return self._results((CURVATURE,), arrays, named)[0]
 
-    def _results(self, wanted, arrays, named):
+    def _results(self, wanted, arrays, named) -> Any:
         if named or len(arrays) != len(self.arguments):
             call = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD)
                               for name in self.arguments])
@@ -115,10 +128,10 @@ class Loss:
         """The arguments as arrays of the right type and shape."""
         raise NotImplementedError
 
-    def check(self, *block):
+    def check(self, *block: Any, **named: Any) -> None:
         """Refuse data outside the loss's domain, block by block."""
 
-    def terms(self, *block):
+    def terms(self, *block: Any, **named: Any) -> Iterator[Any]:
         """Yield the losses of a block, then their gradient, then their curvature."""
         raise NotImplementedError
 
@@ -209,7 +222,7 @@ class Loss:
         return tuple(output) if len(output) > 1 else output[0]
 
 
-class Elementwise(Loss):
+class Elementwise(Loss[Slopes]):
     """A loss with one term per element: all arguments have the shape of the first, or `broadcasts`
     names those that may be stretched to it.
     """
@@ -258,7 +271,7 @@ class Elementwise(Loss):
                 yield operands[:len(arrays)], operands[len(arrays):]
 
 
-class Rowwise(Loss):
+class Rowwise(Loss[Slopes]):
     """A loss with one term per row: a class or feature axis is consumed.
 
     Arguments with as many axes as the first carry that axis, and `terms` sees it as axis 0;

@@ -1,6 +1,6 @@
 """Losses of a real-valued prediction against a real-valued target."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -103,6 +103,8 @@ class RMSELoss(Elementwise):
     >>> print(RMSELoss()([1.0, 2.0], [3.0, 2.0]).round(6))
     1.414214
     """
+
+    reduction: Literal["mean"] = "mean"
 
     reductions: ClassVar = ("mean",)
     arguments: ClassVar = ("input", "target")
