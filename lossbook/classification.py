@@ -3,10 +3,11 @@
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lossbook import checks
 from lossbook.blocks import Own, along_classes
-from lossbook.loss import Loss, option
+from lossbook.loss import Loss, Slopes, option
 from lossbook.shapes import Elementwise, Rowwise
 from lossbook.stable import Logistic, log_softmax, logistic, set_apart, weighted_sum
 
@@ -39,7 +40,7 @@ class BCELoss(Elementwise):
     0.228393
     """
 
-    weight: np.ndarray | None = option(None, checks.weight)
+    weight: ArrayLike | None = option(None, checks.weight)
 
     weighted_by: ClassVar = ("weight",)
 
@@ -84,8 +85,8 @@ class BCEWithLogitsLoss(Elementwise):
     0.51416
     """
 
-    weight: np.ndarray | None = option(None, checks.weight)
-    pos_weight: np.ndarray | None = option(None, checks.weight)
+    weight: ArrayLike | None = option(None, checks.weight)
+    pos_weight: ArrayLike | None = option(None, checks.weight)
 
     weighted_by: ClassVar = ("weight", "pos_weight")
     extras: ClassVar = ("pos_weight",)
@@ -111,7 +112,7 @@ class BCEWithLogitsLoss(Elementwise):
 class _Faded(Loss):
     """The options of the focal loss, and how it fades."""
 
-    alpha: float | np.ndarray | None = option(None, checks.balance)
+    alpha: ArrayLike | None = option(None, checks.balance)
     gamma: float = option(2.0, checks.non_negative)
 
     def faded(self, odds):
@@ -259,10 +260,10 @@ class SoftMarginLoss(Elementwise):
         yield of_right.no * of_right.yes
 
 
-class _OfClasses(Loss):
+class _OfClasses(Loss[Slopes]):
     """What NLL and cross entropy share: a weight for each class, and targets to leave out."""
 
-    weight: np.ndarray | None = option(None, checks.weight)
+    weight: ArrayLike | None = option(None, checks.weight)
     ignore_index: int = option(-100, checks.integer)
 
     weighted_by: ClassVar = ("weight",)

@@ -1,20 +1,20 @@
 """Losses that compare scores, distances or embeddings with each other."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from lossbook import checks
 from lossbook.kernels import dots, has_root
-from lossbook.loss import option
+from lossbook.loss import Array, Slopes, option
 from lossbook.shapes import Elementwise, Rowwise
 
 __all__ = ["MarginRankingLoss", "HingeEmbeddingLoss", "CosineEmbeddingLoss", "TripletMarginLoss",
            "TripletMarginWithDistanceLoss"]
 
 
-class MarginRankingLoss(Elementwise):
+class MarginRankingLoss(Elementwise[tuple[Array, Array]]):
     r"""The hinge on the difference of two scores, of which one should be higher.
 
     .. math:: \ell(x_1, x_2, y) = \max (0, \, -y (x_1 - x_2) + \text{margin})
@@ -92,7 +92,7 @@ class HingeEmbeddingLoss(Elementwise):
         yield 0.0
 
 
-class _OfVectors(Rowwise):
+class _OfVectors(Rowwise[Slopes]):
     """What losses of embeddings share: rows of features along the last axis."""
 
     axis: ClassVar = -1
@@ -106,7 +106,7 @@ class _OfVectors(Rowwise):
         return vectors
 
 
-class CosineEmbeddingLoss(_OfVectors):
+class CosineEmbeddingLoss(_OfVectors[tuple[Array, Array]]):
     r"""One minus the cosine of two vectors that are alike; the cosine above a margin for others.
 
     .. math:: \ell(a, b, y) = \begin{cases} 1 - \cos(a, b) & y = 1 \\
@@ -160,7 +160,7 @@ class CosineEmbeddingLoss(_OfVectors):
                (slope / (scale2 * length2)) * (unit1 - cosine * unit2))
 
 
-class _Triplet(_OfVectors):
+class _Triplet(_OfVectors[tuple[Array, Array, Array]]):
     """The hinge on two distances; a subclass says what a distance is."""
 
     margin: float = option(1.0, checks.positive)
@@ -270,7 +270,7 @@ class TripletMarginWithDistanceLoss(_Triplet):
     1.0
     """
 
-    distance_function: Callable | None = option(None, checks.function)
+    distance_function: Callable[..., Any] | None = option(None, checks.function)
 
     def shift(self):
         return 1e-6 if self.distance_function is None else None

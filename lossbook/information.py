@@ -6,14 +6,16 @@ unnormalised "distribution" gives a number that looks right and is not. 0 log 0 
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lossbook import checks
+from lossbook.loss import Value
 from lossbook.stable import xlogy
 
 __all__ = ["entropy", "cross_entropy", "kl_divergence"]
 
 
-def entropy(p, *, axis=-1, base=None):
+def entropy(p: ArrayLike, *, axis: int = -1, base: float | None = None) -> Value:
     r"""The entropy :math:`H(p) = -\sum_k p_k \log p_k`: the mean surprise of a draw from p.
 
     p : array_like of float32 or float64, probabilities along `axis`
@@ -30,7 +32,8 @@ def entropy(p, *, axis=-1, base=None):
     return cross_entropy(p, p, axis=axis, base=base)
 
 
-def cross_entropy(p, q, *, axis=-1, base=None):
+def cross_entropy(p: ArrayLike, q: ArrayLike, *, axis: int = -1,
+                  base: float | None = None) -> Value:
     r"""The cross entropy :math:`-\sum_k p_k \log q_k`: the mean surprise if q was expected.
 
     p, q : array_like of one shape, float32 or float64, probabilities along `axis`
@@ -46,7 +49,8 @@ def cross_entropy(p, q, *, axis=-1, base=None):
     return 0.0 - xlogy(p, q, log=_log(base)).sum(axis=axis)    # 0.0 - 0.0 is not -0.0
 
 
-def kl_divergence(p, q, *, axis=-1, base=None):
+def kl_divergence(p: ArrayLike, q: ArrayLike, *, axis: int = -1,
+                  base: float | None = None) -> Value:
     r"""The Kullback-Leibler divergence :math:`D(p \| q) = \sum_k p_k \log (p_k / q_k)`.
 
     p, q : array_like of one shape, float32 or float64, probabilities along `axis`

@@ -1,11 +1,11 @@
 """Losses that are negative log-likelihoods or divergences of distributions."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from lossbook import checks
-from lossbook.loss import option
+from lossbook.loss import Array, option
 from lossbook.shapes import Elementwise
 
 __all__ = ["PoissonNLLLoss", "GaussianNLLLoss", "KLDivLoss"]
@@ -78,7 +78,7 @@ class PoissonNLLLoss(Elementwise):
         return (target > 1) * (many * np.log(many) - many + np.log(many) / 2 + HALF_LOG_2PI)
 
 
-class GaussianNLLLoss(Elementwise):
+class GaussianNLLLoss(Elementwise[tuple[Array, Array]]):
     r"""The negative log-likelihood of an observation under a normal distribution.
 
     .. math:: \ell(x, y, v) = \frac12 \left(\log v + \frac{(x - y)^2}{v}\right)
@@ -169,6 +169,7 @@ class KLDivLoss(Elementwise):
     0.6491
     """
 
+    reduction: Literal["none", "mean", "sum", "batchmean"] = "mean"
     log_target: bool = option(False, checks.flag)
 
     reductions: ClassVar = ("none", "mean", "sum", "batchmean")

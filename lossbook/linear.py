@@ -17,7 +17,7 @@ import numpy as np
 
 from lossbook import checks
 from lossbook.classification import _OfClasses
-from lossbook.loss import CURVATURE, GRADIENT, option
+from lossbook.loss import CURVATURE, GRADIENT, Array, option
 from lossbook.shapes import Whole
 
 __all__ = ["LinearCrossEntropyLoss"]
@@ -28,7 +28,7 @@ FEWEST_ROWS = 256        # of a tile with all classes; if it has no room for the
 ROWS = 512               # it has so many rows and some classes
 
 
-class LinearCrossEntropyLoss(_OfClasses, Whole):
+class LinearCrossEntropyLoss(_OfClasses[tuple[Array, ...]], Whole[tuple[Array, ...]]):
     r"""The cross entropy of logits that are a linear map of the input, without storing them.
 
     .. math:: \ell(x, y) = -w_y \log \frac{e^{z_y}}{\sum_c e^{z_c}}, \qquad

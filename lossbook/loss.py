@@ -19,14 +19,16 @@ options, conversion and shape checks, weights and what they leave unread, and re
 A loss that `terms` leaves slow may have a kernel, the same arithmetic in fewer passes (`kernels`).
 """
 
+from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass, field, fields
 from inspect import Parameter, Signature, signature
 from itertools import islice
 from math import frexp, isfinite, prod
-from typing import Any, ClassVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, dataclass_transform
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from lossbook import checks, kernels
 from lossbook.blocks import run
@@ -37,15 +39,25 @@ __all__ = ["Loss", "option"]
 VALUE, GRADIENT, CURVATURE = range(3)    # the order in which `terms` yields
 MEANS = ("mean", "batchmean")
 
+# For type checkers: what a call returns. A loss of two predictions says so by the name of its base,
+# `Elementwise[tuple[Array, Array]]`; without, the gradient is one array.
+Array = NDArray[np.floating[Any]]
+Value = np.floating[Any] | Array
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as Defaulted    # every checker has it
+    Slopes = Defaulted("Slopes", default=Array)
+else:
+    Slopes = TypeVar("Slopes")    # which takes a default only since Python 3.13
 
-def option(default, check):
+
+def option(default: Any, check: Callable[[str, Any], Any]) -> Any:
     """A field of a loss with its default and the check that its value passes."""
     return field(default=default, metadata={"check": check})
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, eq_default=False)
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Loss:
+class Loss(Generic[Slopes]):
     """What all losses share: options by keyword, then a call with arrays.
 
     Every subclass is a frozen dataclass whose options are keyword-only and checked when it is made.
@@ -62,7 +74,7 @@ class Loss:
     never modified.
     """
 
-    reduction: str = "mean"
+    reduction: Literal["none", "mean", "sum"] = "mean"
 
     reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
     arguments: ClassVar[tuple[str, ...]] = ("input", "target")    # of the call
@@ -74,6 +86,7 @@ class Loss:
     degrees: ClassVar[tuple[int, ...]] = (1, 0)              # in which they are in the sums
 
     def __init_subclass__(cls):
+        super().__init_subclass__()
         dataclass(frozen=True, kw_only=True, eq=False)(cls)    # so that a loss needs no decorator
         for name in set(cls.predictions) - set(cls.arguments):
             raise TypeError(f"{cls.__name__}.predictions: expected some of its arguments, "
@@ -91,32 +104,34 @@ class Loss:
                 check = checks.one_of(*self.reductions)
             object.__setattr__(self, option.name, check(option.name, getattr(self, option.name)))
 
-    def __call__(self, *arrays, **named):
+    def __call__(self, *arrays: ArrayLike, **named: ArrayLike | None) -> Value:
         """The loss, reduced as `reduction` says."""
         return self._results((VALUE,), arrays, named)[0]
 
-    def grad(self, *arrays, sums=None, **named):
+    def grad(self, *arrays: ArrayLike, sums: Sums | None = None,
+             **named: ArrayLike | None) -> Slopes:
         """The derivative of the (summed) loss in its prediction; a tuple if it has several.
 
         With `sums`, those of the whole of which the arrays are a part: the derivative of the whole.
         """
         return self._results((GRADIENT,), arrays, named, sums)[0]
 
-    def value_and_grad(self, *arrays, **named):
+    def value_and_grad(self, *arrays: ArrayLike, **named: ArrayLike | None) -> tuple[Value, Slopes]:
         """Value and gradient, the work shared."""
         return self._results((VALUE, GRADIENT), arrays, named)
 
-    def curvature(self, *arrays, sums=None, **named):
+    def curvature(self, *arrays: ArrayLike, sums: Sums | None = None,
+                  **named: ArrayLike | None) -> Slopes:
         """The diagonal of the Hessian in the prediction, for the losses that have one."""
         return self._results((CURVATURE,), arrays, named, sums)[0]
 
-    def sums(self, *arrays, **named):
+    def sums(self, *arrays: ArrayLike, **named: ArrayLike | None) -> Sums:
         """What these arrays, a part of the data, add to the loss of the whole: see `Sums`."""
         loss = self.fitted(*(arrays := self._bound(arrays, named)))
         with np.errstate(all="ignore"):
             return loss.summed(loss.prepare(*arrays))
 
-    def _results(self, wanted, arrays, named, total=None):
+    def _results(self, wanted, arrays, named, total=None) -> Any:
         loss = self.fitted(*(arrays := self._bound(arrays, named)))
         if total is not None:
             total.check(loss)
@@ -148,10 +163,10 @@ class Loss:
         """The arguments as arrays of the right type and shape."""
         raise NotImplementedError
 
-    def check(self, *block):
+    def check(self, *block: Any, **named: Any) -> None:
         """Refuse data outside the loss's domain, block by block."""
 
-    def terms(self, *block: Any):
+    def terms(self, *block: Any, **named: Any) -> Iterator[Any]:
         """Yield the losses of a block, then their gradient, then their curvature."""
         raise NotImplementedError
 

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lossbook import checks
 from lossbook.blocks import Own, along_classes
@@ -41,7 +42,7 @@ class MultiLabelSoftMarginLoss(Rowwise):
     1.1801
     """
 
-    weight: np.ndarray | None = option(None, checks.weight)
+    weight: ArrayLike | None = option(None, checks.weight)
 
     axis: ClassVar = -1
     weighted_by: ClassVar = ("weight",)
@@ -99,7 +100,7 @@ class MultiMarginLoss(Rowwise):
 
     p: int = option(1, checks.one_or_two)
     margin: float = option(1.0, checks.finite)
-    weight: np.ndarray | None = option(None, checks.weight)
+    weight: ArrayLike | None = option(None, checks.weight)
 
     axis: ClassVar = -1
     weighted_by: ClassVar = ("weight",)

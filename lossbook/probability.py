@@ -10,8 +10,10 @@ Computation of Binomial Probabilities.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lossbook import checks
+from lossbook.loss import Value
 from lossbook.stable import xlogy
 
 LARGEST = 2**53
@@ -29,7 +31,7 @@ _LOG_FACTORIALS = np.log(np.cumprod(np.maximum(np.arange(16.0), 1)))    # 15! an
 
 # --------------------------------------------------------------------------- factorials, Stirling
 
-def log_factorial(n):
+def log_factorial(n: ArrayLike) -> Value:
     r"""The logarithm of n factorial, :math:`\log n!`.
 
     n : array_like of whole numbers, 0 … 2⁵³
@@ -45,7 +47,7 @@ def log_factorial(n):
     return np.where(n < 16, small, stirling(n) + _stirling_error(n))[()]
 
 
-def stirling(n):
+def stirling(n: ArrayLike) -> Value:
     r"""Stirling's approximation of log n!, :math:`n \log n - n + \frac12 \log 2 \pi n`.
 
     n : array_like of numbers ≥ 0, whole or not
@@ -62,7 +64,7 @@ def stirling(n):
         return (xlogy(n, n) - n + np.log(2 * np.pi * n) / 2)[()]
 
 
-def stirling_error(n):
+def stirling_error(n: ArrayLike) -> Value:
     r"""What Stirling's approximation lacks, :math:`\log n! - (n \log n - n + \frac12 \log 2\pi n)`.
 
     n : array_like of whole numbers, 1 … 2⁵³
@@ -76,7 +78,7 @@ def stirling_error(n):
     return _stirling_error(_counts("n", n, least=1))[()]
 
 
-def stirling_error_bounds(n):
+def stirling_error_bounds(n: ArrayLike) -> tuple[Value, Value]:
     r"""Numbers below and above the `stirling_error`: :math:`\frac{1}{12n+1}, \frac{1}{12n}`.
 
     n : array_like of whole numbers, 1 … 2⁵³
@@ -101,7 +103,7 @@ def _stirling_error(n):
 
 # -------------------------------------------------------------------------- binomial and Poisson
 
-def binomial_log_pmf(k, n, p):
+def binomial_log_pmf(k: ArrayLike, n: ArrayLike, p: ArrayLike) -> Value:
     r"""The logarithm of :math:`\binom{n}{k} p^k (1-p)^{n-k}`: k successes in n independent trials.
 
     k, n : array_like of whole numbers, 0 … 2⁵³
@@ -123,7 +125,7 @@ def binomial_log_pmf(k, n, p):
     return np.select([k > n, k == 0, k == n], [-np.inf, none, all_], inside)[()]
 
 
-def binomial_pmf(k, n, p):
+def binomial_pmf(k: ArrayLike, n: ArrayLike, p: ArrayLike) -> Value:
     r"""The probability of k successes in n independent trials, each with probability p.
 
     k, n, p : as in `binomial_log_pmf`
@@ -134,7 +136,7 @@ def binomial_pmf(k, n, p):
     return np.exp(binomial_log_pmf(k, n, p))
 
 
-def poisson_log_pmf(k, rate):
+def poisson_log_pmf(k: ArrayLike, rate: ArrayLike) -> Value:
     r"""The logarithm of :math:`e^{-\lambda} \lambda^k / k!`: k events where λ are expected.
 
     k : array_like of whole numbers, 0 … 2⁵³
@@ -153,7 +155,7 @@ def poisson_log_pmf(k, rate):
     return np.where(k == 0, -rate, inside)[()]
 
 
-def poisson_pmf(k, rate):
+def poisson_pmf(k: ArrayLike, rate: ArrayLike) -> Value:
     r"""The probability of k events where `rate` are expected.
 
     k, rate : as in `poisson_log_pmf`. Source: Poisson (1837).
@@ -198,7 +200,7 @@ def _halves(x):
 
 # ----------------------------------------------------------------------------------- how far apart
 
-def total_variation(p, q, *, axis=-1):
+def total_variation(p: ArrayLike, q: ArrayLike, *, axis: int = -1) -> Value:
     r"""The total variation distance :math:`\frac12 \sum_k |p_k - q_k|` of two distributions.
 
     p, q : array_like of one shape, float32 or float64, probabilities along `axis`
@@ -217,7 +219,7 @@ def total_variation(p, q, *, axis=-1):
     return abs(p - q).sum(axis=axis) / 2
 
 
-def binomial_poisson_distance(n, p):
+def binomial_poisson_distance(n: ArrayLike, p: ArrayLike) -> Value:
     r"""The total variation distance of Binomial(n, p) and Poisson(np).
 
     n : array_like of whole numbers, 0 … 2⁵³
@@ -245,7 +247,7 @@ def _distance(n, p):
     return np.maximum(binomial_pmf(k, n, p) - poisson_pmf(k, mean), 0).sum()
 
 
-def le_cam_bound(n, p):
+def le_cam_bound(n: ArrayLike, p: ArrayLike) -> Value:
     r"""Le Cam's bound :math:`n p^2` on the distance of Binomial(n, p) and Poisson(np).
 
     n, p : as in `binomial_poisson_distance`. Source: Le Cam (1960).
@@ -257,7 +259,7 @@ def le_cam_bound(n, p):
     return n * p**2
 
 
-def barbour_hall_bound(n, p):
+def barbour_hall_bound(n: ArrayLike, p: ArrayLike) -> Value:
     r"""The bound :math:`p (1 - e^{-np})`, sharper than Le Cam's: it is below both n p² and p.
 
     n, p : as in `binomial_poisson_distance`. Source: Barbour and Hall (1984).

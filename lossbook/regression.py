@@ -1,6 +1,6 @@
 """Losses of a real-valued prediction against a real-valued target."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -90,6 +90,8 @@ class RMSELoss(OfSums):
     >>> print(RMSELoss()([1.0, 2.0], [3.0, 2.0]).round(6))
     1.414214
     """
+
+    reduction: Literal["mean"] = "mean"
 
     reductions: ClassVar = ("mean",)
     degrees: ClassVar = (2, 0)    # in the unit of the data, of the sums

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from lossbook import checks
 from lossbook.loss import CURVATURE, VALUE, option
@@ -76,7 +77,8 @@ class CTCLoss(Whole):
     arguments: ClassVar = ("log_probs", "targets", "input_lengths", "target_lengths")
     predictions: ClassVar = ("log_probs",)
 
-    def grad_logits(self, log_probs, targets, input_lengths, target_lengths):
+    def grad_logits(self, log_probs: ArrayLike, targets: ArrayLike, input_lengths: ArrayLike,
+                    target_lengths: ArrayLike) -> Array:
         """The gradient in the logits, if ``log_probs`` is their log-softmax.
 
         It is the probability of a class minus its posterior, divided as the reduction divides, and
@@ -95,7 +97,8 @@ class CTCLoss(Whole):
             return self._slopes(arrays, _align(self._batch(arrays)), factor,
                                 lambda p, x: np.exp(x, dtype=np.float64) - p)
 
-    def posterior(self, log_probs, targets, input_lengths, target_lengths):
+    def posterior(self, log_probs: ArrayLike, targets: ArrayLike, input_lengths: ArrayLike,
+                  target_lengths: ArrayLike) -> Array:
         """The probability, given the target, of each state in each frame: (T, N, 2S + 1),
         with the largest of ``target_lengths`` for S.
 
@@ -117,7 +120,8 @@ class CTCLoss(Whole):
         shape = *arrays[0].shape[:-1], states.shape[2]
         return self._settled(states, batch, losses).reshape(shape)
 
-    def best_path(self, log_probs, targets, input_lengths, target_lengths):
+    def best_path(self, log_probs: ArrayLike, targets: ArrayLike, input_lengths: ArrayLike,
+                  target_lengths: ArrayLike) -> NDArray[np.intp]:
         """The most probable path that spells the target, as classes: integers of shape (T, N).
 
         This is the Viterbi alignment. It is -1 behind the end of the input, and in all frames of a

@@ -18,13 +18,13 @@ import numpy as np
 
 from lossbook import checks
 from lossbook.blocks import Block, Operand, cuts, run
-from lossbook.loss import CURVATURE, GRADIENT, VALUE, Loss, divisor_of, result_of
+from lossbook.loss import CURVATURE, GRADIENT, VALUE, Loss, Slopes, divisor_of, result_of
 from lossbook.sums import Sums, bare
 
 __all__ = ["Elementwise", "Rowwise", "OfSums", "Setwise"]
 
 
-class Elementwise(Loss):
+class Elementwise(Loss[Slopes]):
     """A loss with one term per element: all arguments have the shape of the first, or `broadcasts`
     names those that may be stretched to it.
     """
@@ -104,7 +104,7 @@ class Elementwise(Loss):
         return Block(parts, results, buffers, outputs, weights)
 
 
-class Rowwise(Loss):
+class Rowwise(Loss[Slopes]):
     """A loss with one term per row: a class or feature axis is consumed.
 
     Arguments with as many axes as the first carry that axis, and `terms` sees it as axis 0;
@@ -161,7 +161,7 @@ class Rowwise(Loss):
         return array.transpose(order)    # what np.moveaxis does, without its checks
 
 
-class Whole(Loss):
+class Whole(Loss[Slopes]):
     """A loss that is computed in one go: its one block is everything."""
 
     def layout(self, arrays, outputs):
@@ -175,7 +175,7 @@ class Whole(Loss):
         return Block([part.view for part in given], results, results, outputs)
 
 
-class Setwise(Whole):
+class Setwise(Whole[Slopes]):
     """A loss of a set: the first axis of the first argument counts its members, and no member has
     a term of its own. `terms` yields the losses of the members, then the gradients of their sum,
     each of the shape of its prediction. Parts of a set have no sums that add up.
@@ -199,7 +199,7 @@ class Setwise(Whole):
                       "whole set on one machine", TypeError)
 
 
-class OfSums(Loss):
+class OfSums(Loss[Slopes]):
     """A function of sums over groups of elements.
 
     `terms` yields the summands, a tuple, of which a number stands for as much from each element;

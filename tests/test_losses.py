@@ -5,6 +5,7 @@ import inspect
 import itertools
 import tracemalloc
 from pathlib import Path
+from typing import get_args
 
 import mpmath
 import numpy as np
@@ -88,6 +89,7 @@ def test_no_loss_lacks_a_column(name):
 def test_signature_is_that_of_torch_without_the_legacy_names(case):
     ours = inspect.signature(case.loss).parameters
     assert {p.kind for p in ours.values()} == {inspect.Parameter.KEYWORD_ONLY}
+    assert set(get_args(ours["reduction"].annotation)) == set(case.loss.reductions)
     if case.twin is None:
         return    # not in torch
     theirs = inspect.signature(case.twin).parameters

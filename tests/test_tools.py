@@ -3,6 +3,7 @@
 import json
 import types
 import zlib
+from importlib.resources import files
 
 import pytest
 import yaml
@@ -67,7 +68,7 @@ def loss_page(*more, drop=()):
 
 
 GOOD = page(
-    md("# A page\n\nIts value is 0.6491, or $-1.5$; `delta=2.0`, in torch 2.13."),
+    md("# A page\n\nIts value is 0.6491, or $-1.5$; `delta=2.0`, in torch 2.13. $\\mathbb{R}, \\mathbb E x$"),
     code("print(f'{value:.4f}')", "0.6491 -1.50\n"),
     figure(),
     md("## Exercises"),
@@ -127,6 +128,10 @@ BAD = [
     (guards.local_images, page(md("![A](https://x.org/a.png)")), "asks another site"),
     (guards.local_images, page(md("```{image} https://x.org/a.png\n```")), "asks another site"),
     (guards.local_images, page(code("h", {"text/html": "<script src='//cdn.org/a.js'></script>"})), "asks another site"),
+    (guards.own_glyphs, page(md(r"$\mathbb{1}[x > 0]$")), r"\mathbb{1} is in none of MathJax's fonts"),
+    (guards.own_glyphs, page(md(r"$\mathbb 1_A, \mathbb R x$")), r"\mathbb 1 is in none"),
+    (guards.own_glyphs, page(code("h", {"text/html": r"<td>\(\Bbb{k}\)</td>"})), r"\Bbb{k} is in none"),
+    (guards.own_glyphs, page(code("h", {"text/latex": r"$\mathbb{\text{1}}$"})), "is in none"),
     (guards.no_semicolon, page(code("plot();")), "ends in `;`"),
     (guards.narrow, page(code("a = 1\n" + "b" * 76)), "line 2 has 76 characters"),
     (guards.whole_tolerance, page(code("assert np.isclose(a, b, rtol=1e-12)")), "add atol=0"),
@@ -347,6 +352,8 @@ def test_the_inventories_are_the_ones_that_the_tool_writes(project):
     ("<p class='math'>\\(x\\)</p>", "formula not rendered"),
     ("<p>costs $x$ a</p>", "raw TeX in the text"),
     ("<mjx-container><mjx-merror>Undefined control sequence</mjx-merror></mjx-container>", "formula with an error"),
+    (r"<script src='mathjax/tex-chtml.js'></script><p class='math'>\(\mathbb{R} \leq \text{a}\)</p>", None),
+    (r"<script src='mathjax/tex-chtml.js'></script><p class='math'>\(\mathbb{1}\)</p>", "a sign that MathJax's fonts lack, 𝟙"),
     ("<img src='a.gif'>", "without alt"),
     ("<img src='a.gif' alt='_images/a.svg'>", "alt is a path"),
     ("<img src='https://example.org/a.png' alt='A dot.'>", "asks another site"),
@@ -364,6 +371,7 @@ def test_the_inventories_are_the_ones_that_the_tool_writes(project):
 ])
 def test_a_bad_site_is_seen(browser, tmp_path, body, message):
     (tmp_path / "a.html").write_text(f"<!doctype html><html lang=en><title>A</title><link rel=icon href='data:,'><article style='padding:0;max-width:700px'>{body}</article>")
+    (tmp_path / "mathjax").symlink_to(files("sphinx-mathjax-offline") / "static/mathjax")
     (tmp_path / "a.gif").write_bytes(bytes.fromhex("47494638396101000100800000000000ffffff2c00000000010001000002024401003b"))
     with website.served(tmp_path) as base:
         seen = website.look(browser, base, "a.html")

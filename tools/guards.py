@@ -313,6 +313,16 @@ def local_images(page: Page) -> Problems:
             yield page.at(cell, "asks another site for an image or a script")
 
 
+@guard
+def own_glyphs(page: Page) -> Problems:
+    """MathJax's fonts have blackboard capitals alone; any other such sign would come from the reader's fonts."""
+    for cell in page.cells:
+        for text in [cell.source] if cell.cell_type == "markdown" else raw_texts(cell):
+            for m in re.finditer(r"\\(?:mathbb|Bbb)(?![A-Za-z])\s*(\{[^}]*\}|\S)", text):
+                if not re.fullmatch(r"[{}A-Z\s]+", m[1]):
+                    yield page.at(cell, f"{m[0]} is in none of MathJax's fonts: for 1 where a condition holds, write [z > 0]")
+
+
 def raw_texts(cell) -> Iterable[str]:
     """Every output of a cell as it is stored, HTML with its tags; no pictures' bytes."""
     for output in cell.outputs:

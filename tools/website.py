@@ -164,6 +164,8 @@ CONTENT = r"""() => {
   if (rendered < formulas.length) problems.push(`${formulas.length} formulas, ${rendered} rendered`);
   for (const e of article.querySelectorAll('mjx-merror, [data-mjx-error]'))
     problems.push('formula with an error: ' + (e.getAttribute('data-mjx-error') || e.textContent).trim().slice(0, 80));
+  for (const e of article.querySelectorAll('mjx-utext'))
+    problems.push(`formula with a sign that MathJax's fonts lack, ${e.textContent}: ` + e.closest('mjx-math').textContent.slice(0, 60));
   const walker = document.createTreeWalker(article, NodeFilter.SHOW_TEXT);
   for (let n = walker.nextNode(); n; n = walker.nextNode()) {
     if (n.parentElement.closest('pre, code, script, style, mjx-container')) continue;

@@ -114,11 +114,11 @@ class relu(Named):
 
 
 class step(Named):
-    """The indicator of z ≥ 0; with ``step(z, 0)``, of z > 0. It is the slope of `relu`.
+    """Iverson's bracket [z ≥ 0], which is 1 or 0; with ``step(z, 0)``, [z > 0]. The slope of `relu`.
 
     >>> z = sp.Symbol("z", real=True)
     >>> print(sp.latex(step(z)), " ", sp.latex(step(z, 0)))
-    \\mathbb{1}\\left[z \\geq 0\\right]   \\mathbb{1}\\left[z > 0\\right]
+    \\left[z \\geq 0\\right]   \\left[z > 0\\right]
     """
 
     nargs = (1, 2)
@@ -126,7 +126,7 @@ class step(Named):
     @property
     def tex(self):
         relation = ">" if self.args[1:] == (0,) else r"\geq"
-        return rf"\mathbb{{1}}\left[%s {relation} 0\right]"
+        return rf"\left[%s {relation} 0\right]"      # a 𝟙 before it is in none of MathJax's fonts
 
     def _eval_power(self, exponent):
         return self if exponent.is_positive else None    # 0 and 1 are their own squares
