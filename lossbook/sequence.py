@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lossbook import checks
-from lossbook.loss import CURVATURE, VALUE, option
+from lossbook.loss import CURVATURE, VALUE, Array, option
 from lossbook.shapes import Whole
 
 __all__ = ["CTCLoss"]
