@@ -115,10 +115,12 @@ class Loss(Generic[Slopes]):
 
     def _results(self, wanted, arrays, named) -> Any:
         if named or len(arrays) != len(self.arguments):
+            checks.known(self, named)
             call = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD)
                               for name in self.arguments])
             arrays = call.bind(*arrays, **named).args    # says what is missing or one too many
         arrays = self.prepare(*arrays)
+        checks.options_held(vars(self), arrays[0].dtype)
         with np.errstate(all="ignore"):    # infinity and NaN show in the result itself
             return self.evaluate(arrays, wanted)
 
