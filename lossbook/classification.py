@@ -34,8 +34,9 @@ class BCELoss(Elementwise):
     :math:`(p - y) / \max(p (1 - p), 10^{-12})`; the curvature is
     :math:`y / p^2 + (1 - y) / (1 - p)^2`. Prefer ``BCEWithLogitsLoss``, which needs neither.
 
-    Raises ``ValueError`` for unequal shapes, numbers outside [0, 1] and negative weights,
-    ``TypeError`` for data that are not real numbers. Source: Good (1952), *Rational Decisions*.
+    Raises ``ValueError`` for unequal shapes, numbers outside [0, 1] (above 1 by 1e-6, or 1e-3 in
+    float32, they count as 1) and negative weights, ``TypeError`` for data that are not real
+    numbers. Source: Good (1952), *Rational Decisions*.
 
     >>> print(BCELoss()([0.7, 0.2, 0.9], [1.0, 0.0, 1.0]).round(6))
     0.228393
@@ -46,10 +47,11 @@ class BCELoss(Elementwise):
     weights: ClassVar = ("weight",)
 
     def check(self, input, target, weight=None):
-        checks.within("input", input, 0, 1, "probabilities between 0 and 1")
-        checks.within("target", target, 0, 1, "probabilities between 0 and 1")
+        checks.probabilities("input", input)
+        checks.probabilities("target", target)
 
     def terms(self, input, target, weight=1.0):
+        input, target = np.minimum(input, 1), np.minimum(target, 1)    # rounding may lead beyond
         yes = np.maximum(np.log(input), -100)
         no = np.maximum(np.log1p(-input), -100)
         yield -weight * (target * yes + (1 - target) * no)
@@ -62,6 +64,7 @@ class BCELoss(Elementwise):
         if len(weight_scale_gradient) > 2:
             return None
         scale, gradient = weight_scale_gradient
+        input, target = np.minimum(input, 1), np.minimum(target, 1)
         np.log(input, out=gradient)
         gradient.clip(-100, 0, out=gradient)
         total = dot(target, gradient)
@@ -110,7 +113,7 @@ class BCEWithLogitsLoss(Elementwise):
     weights: ClassVar = ("weight", "pos_weight")
 
     def check(self, input, target, weight=None, pos_weight=None):
-        checks.within("target", target, 0, 1, "probabilities between 0 and 1")
+        checks.probabilities("target", target)
 
     def terms(self, input, target, weight=1.0, pos_weight=1.0):
         yes, no = weight * pos_weight * target, weight * (1 - target)
@@ -209,7 +212,7 @@ class FocalLoss(Rowwise):
 
     def check(self, input, target):
         if input.ndim == target.ndim:
-            checks.within("target", target, 0, 1, "probabilities between 0 and 1")
+            checks.probabilities("target", target)
 
     def value_shape(self, input, target):
         return target.shape
@@ -363,7 +366,9 @@ class NLLLoss(_OfClasses):
         A target with this value counts neither in the sum nor in the denominator.
 
     The mean divides by the sum of the weights of the targets that are kept (their number, without
-    weights). The gradient is −w_y at the right class and 0 elsewhere; the curvature is 0.
+    weights). The gradient is −w_y at the right class and 0 elsewhere; the curvature is 0. Where
+    rounding, or an epsilon inside the logarithm, leads an entry above 0, the loss is as far below;
+    clip it at 0 before you take a logarithm of it.
 
     Raises ``ValueError`` for shapes that do not fit, classes outside 0 … C − 1, log-probabilities
     above 0 (up to 1e-6, or 1e-3 in float32) and a mean of ignored targets only, ``TypeError`` for
@@ -378,8 +383,7 @@ class NLLLoss(_OfClasses):
     rows_bytes: ClassVar = 1 << 23      # and nothing else that should fit the cache
 
     def check(self, input, target, kept=None):
-        slack = 1e-3 if input.dtype == np.float32 else 1e-6
-        checks.within("input", input, -np.inf, slack, "log-probabilities, 0 or below")
+        checks.log_probabilities("input", input)
 
     def terms(self, input, target, kept=None):
         own, weight = Own(target), self.row_weight(input, target, kept)
@@ -439,9 +443,10 @@ class CrossEntropyLoss(_OfClasses):
         if checks.are_classes(target, input.ndim):
             return super().prepare(input, target)
         input, target = checks.reals(self.arguments, (input, target))
-        checks.shape("target", target, input.shape, "input")
+        axis = checks.class_axis("input", input, self.axis)
+        checks.shares("target", target, input, axis)
         checks.unused("ignore_index", self.ignore_index, -100, "beside class probabilities")
-        checks.per_class(self.weight, input, checks.class_axis("input", input, self.axis))
+        checks.per_class(self.weight, input, axis)
         return [input, target]
 
     def check(self, input, target, kept=None):

@@ -83,6 +83,7 @@ class LinearCrossEntropyLoss(_OfClasses[tuple[Array, ...]]):
     predictions: ClassVar = ("input", "linear_weight", "linear_bias")
 
     def _results(self, wanted, arrays, named):
+        checks.known(self, named)
         call = signature(self.prepare).bind(*arrays, **named)    # linear_bias may be missing
         call.apply_defaults()
         return super()._results(wanted, call.args, {})
@@ -107,7 +108,7 @@ class LinearCrossEntropyLoss(_OfClasses[tuple[Array, ...]]):
         if not of_probabilities:
             target = checks.classes("target", target, logits, len(batch), self.ignore_index)
         else:
-            checks.shape("target", target, logits.shape, "input @ linear_weight.T")
+            checks.shares("target", target, logits, len(batch), "input @ linear_weight.T")
             checks.distribution("target", target, len(batch))
             checks.unused("ignore_index", self.ignore_index, -100, "beside class probabilities")
         return [input, linear_weight, target, linear_bias]

@@ -228,14 +228,14 @@ class SmoothL1Loss(Elementwise):
     beta: float = option(1.0, checks.non_negative)
 
     def terms(self, input, target):
-        error, beta = input - target, input.dtype.type(self.beta)    # in float32 a tiny one is 0
+        error, beta = input - target, self.beta
         slope = np.clip(error / beta, -1, 1) if beta else np.sign(error)
         yield slope * (error - slope * (beta / 2))
         yield slope
         yield (np.abs(error) < beta) / beta if beta else 0.0
 
     def fused(self, input, target, scale, gradient):
-        if not input.dtype.type(self.beta):
+        if not self.beta:
             return L1Loss().fused(input, target, scale, gradient)
         error = input - target
         if self.beta != 1:

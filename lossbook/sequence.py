@@ -55,13 +55,17 @@ class CTCLoss(Loss):
     or all its paths have probability 0, the loss is infinite and its gradient nan in all frames of
     its input, as in torch; with ``zero_infinity`` both are 0.
 
+    If the probabilities of a frame sum to 1 + s, the loss may lie log(1 + s) below 0, added up over
+    the frames; a float32 log-softmax of up to 1,000 classes makes it 1e-6 a frame at most. Clip it
+    at 0 before you take a logarithm of it.
+
     The sums run in float64, so float32 gradients are right to 1e-6 of the largest up to a loss of
     1e9; beyond, each digit of the loss takes one of the gradient. Time, and memory
     beyond the gradient, grow with T · N · S. The curvature is −p (1 − p) of the posterior p of a
     class: the loss is concave in log_probs.
 
-    Raises ``ValueError`` for log-probabilities above 0, labels that are blank or no class, and
-    lengths that are negative, beyond T, or do not fit the targets; ``TypeError`` for data of other
+    Raises ``ValueError`` for log-probabilities above 0 (up to 1e-6, or 1e-3 in float32), labels
+    that are blank or no class, and lengths that are negative, beyond T, or do not fit the targets; ``TypeError`` for data of other
     types. Source: Graves et al. (2006), *Connectionist temporal classification: labelling
     unsegmented sequence data with recurrent neural networks*.
 
@@ -145,13 +149,13 @@ class CTCLoss(Loss):
         arrays = [log_probs, targets, input_lengths, target_lengths]
         if not log_probs.max(initial=-np.inf) <= 0:    # too high, or NaN, or behind the end
             batch = self._batch(arrays)
-            checks.within("log_probs", batch.log_probs[batch.inside], -np.inf, 0,
-                          "log-probabilities, 0 or below")
+            checks.log_probabilities("log_probs", batch.log_probs[batch.inside])
         return arrays
 
     def _padded(self, targets, lengths, classes):
         """The labels as (N, S), with blanks behind them, from either form of `targets`."""
-        targets = checks.integers("targets", targets)
+        targets = checks.integers("targets", targets, pad="pad them to one length, for what lies "
+                                  "behind target_lengths is not read")
         if targets.ndim not in (1, 2):
             checks.refuse("targets", "1 or 2 axes", f"shape {targets.shape}")
         longest = lengths.max(initial=0)
