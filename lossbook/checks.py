@@ -4,11 +4,17 @@ Each check takes the argument's name first, so that the message can say it, and 
 in the form in which the losses use it.
 """
 
+from collections.abc import Iterator, Mapping, Sequence, Set
 from numbers import Integral, Real
 
 import numpy as np
 
 from lossbook.stable import row_sum
+
+# How far rounding, or an epsilon as in log(p + 1e-7), may lead beyond the end of a domain: above 1
+# (and the sum of a distribution to either side of it), and above log 1 = 0.
+PROBABILITY = {np.float32: 1e-3, np.float64: 1e-6}
+LOG_PROBABILITY = {np.float32: 1e-3, np.float64: 1e-6}
 
 
 def refuse(name, expected, got, error=ValueError):
@@ -59,6 +65,16 @@ def flag(name, value):
     return bool(value)
 
 
+def known(loss, names):
+    """Refuse the name of an argument that the call of a loss does not have."""
+    for name in set(names) - set(loss.arguments):
+        if name in vars(loss):
+            kind = type(loss).__name__
+            refuse(name, f"an option of the loss, {kind}({name}=…)", "it as an argument of the call",
+                   TypeError)
+        refuse(name, f"the arguments {', '.join(loss.arguments)}", f"one named {name!r}", TypeError)
+
+
 def function(name, value):
     """None, or something to call."""
     if value is not None and not callable(value):
@@ -82,8 +98,7 @@ def weight(name, value):
 
 def balance(name, value):
     """None, one number from 0 to 1, or an array of weights."""
-    many = value is None or any_array(name, value).ndim
-    return weight(name, value) if many else share(name, value)
+    return share(name, value) if isinstance(value, Real) else weight(name, value)
 
 
 def _number(name, value):
@@ -145,15 +160,48 @@ def held(name, array, dtype):
     return taken
 
 
-def within(name, array, low, high, expected):
-    """Refuse numbers below `low` or above `high`; NaN passes, to show in the result."""
+def options_held(options, dtype):
+    """Refuse an option that is infinite or next to 0 in the type of the data, and was not before."""
+    if dtype == np.float64:
+        return    # as options are
+    tiny, largest = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
+    for name, value in options.items():
+        if type(value) is float and value and not tiny <= abs(value) <= largest:
+            refuse(name, f"a number in the range of {dtype}, the type of the data", value)
+
+
+def within(name, array, low, high, expected, slack=None):
+    """Refuse numbers below `low` or above `high`; NaN passes, to show in the result.
+
+    `slack` says by type how far above is near enough.
+    """
+    end = high + slack[array.dtype.type] if slack else high
     inside = (low == -np.inf or np.minimum.reduce(array, axis=None, initial=high) >= low) and (
-        high == np.inf or np.maximum.reduce(array, axis=None, initial=low) <= high)
+        high == np.inf or np.maximum.reduce(array, axis=None, initial=low) <= end)
     if not inside:    # or there is a NaN
-        outside = (array < low) | (array > high)
-        if outside.any():
-            refuse(name, expected, array[outside].flat[0])
+        outside = array[(array < low) | (array > end)]
+        if slack:
+            near = (outside >= low) & (outside <= high + slack[np.float32])
+            outside = outside[~(near & _of_float32(outside))]
+        if outside.size:
+            refuse(name, expected, outside[0])
     return array
+
+
+def _of_float32(array):
+    """Which numbers float32 holds. In float64 they have no more digits than they had there."""
+    with np.errstate(over="ignore"):
+        return array == array.astype(np.float32)
+
+
+def probabilities(name, array):
+    """Refuse numbers that are no probabilities; a little above 1 is near enough."""
+    return within(name, array, 0, 1, "probabilities between 0 and 1", PROBABILITY)
+
+
+def log_probabilities(name, array):
+    """Refuse numbers that are no logarithms of probabilities; a little above 0 is near enough."""
+    return within(name, array, -np.inf, 0, "log-probabilities, 0 or below", LOG_PROBABILITY)
 
 
 def signs(name, array):
@@ -164,15 +212,72 @@ def signs(name, array):
     return array
 
 
-def any_array(name, value):
-    """Anything that NumPy takes for an array, but no masked one, whose mask would be lost."""
-    if isinstance(value, np.ma.MaskedArray):
-        refuse(name, "an array without a mask", "a masked array", TypeError)
+def any_array(name, value, pad="pad them"):
+    """Anything that NumPy takes for an array of numbers, unless something would be lost on the way.
+
+    `pad` says what to do with rows of different lengths.
+    """
+    if type(value) is np.ndarray and value.dtype != object:
+        return value
+    for part in _parts(value):
+        _refuse_part(name, part)
+    array = _taken(name, value, np.asarray, pad)
+    if array.dtype == object:
+        for part in _parts(array):
+            _refuse_part(name, part)
+        refuse(name, "real numbers (float32, float64 or integers)", "dtype object: cast them, "
+               ".astype(float)", TypeError)
+    return array
+
+
+def _taken(name, value, take, pad="pad them"):
+    """What NumPy makes of a value, or a message that has its name."""
     try:
-        return np.asarray(value)
+        return take(value)
     except (TypeError, ValueError, RuntimeError) as error:
+        if "inhomogeneous" in str(error):
+            refuse(name, "rows of one length", f"rows of several: {pad}", TypeError)
         raise TypeError(f"{name}: expected an array of real numbers, got "
                         f"{type(value).__name__} ({error})") from error
+
+
+_PLAIN = {bool, int, float, complex, str, bytes, *np.sctypeDict.values()}
+
+
+def _parts(value):
+    """What stands in a sequence or an array of objects, at any depth, but for plain numbers."""
+    if isinstance(value, np.ndarray) and value.dtype == object and not _masked(value):
+        value = value.ravel().tolist()
+    if type(value) in _PLAIN:
+        return
+    if not isinstance(value, Sequence) or isinstance(value, range):
+        yield value
+    elif not _PLAIN.issuperset(map(type, value)):
+        for part in value:
+            yield from _parts(part)
+
+
+def _masked(value):
+    return isinstance(value, np.ma.MaskedArray)
+
+
+def _refuse_part(name, part):
+    """Refuse what NumPy would misread, and say what to do."""
+    kind = type(part).__name__
+    if isinstance(part, np.ndarray) and not _masked(part):
+        return
+    if hasattr(part, "toarray"):
+        refuse(name, "a dense array", f"{kind}: x.toarray() makes it one", TypeError)
+    if isinstance(part, Mapping):
+        refuse(name, "an array of numbers in their order", f"{kind}: list its values in that order",
+               TypeError)
+    if isinstance(part, (Iterator, Set)):
+        refuse(name, "an array of numbers in their order", f"{kind}: list(x) makes it one", TypeError)
+    if part is None or kind in ("NAType", "NaTType"):    # of pandas
+        refuse(name, "real numbers", f"{kind}: drop what is missing, or fill it in", TypeError)
+    if _masked(part) or hasattr(part, "__array__") and _masked(_taken(name, part, np.asanyarray)):
+        refuse(name, "an array without a mask", "a masked array: leave out what is masked, "
+               "x.compressed(), or fill it in", TypeError)
 
 
 def shape(name, array, expected, like):
@@ -198,15 +303,17 @@ def distribution(name, array, axis, called=None):
     """
     if not -array.ndim <= integer("axis", axis) < array.ndim:
         refuse("axis", f"an axis of {name}, which has {array.ndim} axes", axis)
-    slack = 1e-3 if array.dtype == np.float32 else 1e-6
+    slack = PROBABILITY[array.dtype.type]
     sums = row_sum(array.swapaxes(0, axis))
     if array.min(initial=0) >= 0 and (np.abs(sums - 1) <= slack).all():
         return array
-    outside = array[~((array >= 0) & (array <= 1 + slack))]
-    if outside.size:
-        refuse(name, "probabilities between 0 and 1", outside[0])
+    missing = array[np.isnan(array)]
+    if missing.size:
+        refuse(name, "probabilities between 0 and 1", missing[0])
+    probabilities(name, array)
     sums = array.sum(axis=axis, dtype=np.float64)    # or only a long sum in float32 is off
-    off = sums[~(np.abs(sums - 1) <= slack)]
+    slack = np.where(_of_float32(array).all(axis=axis), PROBABILITY[np.float32], slack)
+    off = sums[np.abs(sums - 1) > slack]
     if off.size:
         refuse(name, f"probabilities that sum to 1 along axis {axis if called is None else called}",
                f"a sum of {off[0]:.6g}")
@@ -258,12 +365,21 @@ def are_classes(target, axes):
     return target.dtype.kind != "f" or not target.size and target.ndim < axes    # an empty list
 
 
+def shares(name, array, scores, axis, like="input"):
+    """Refuse class probabilities of another shape than the scores."""
+    if array.shape == _rows(scores, axis) != scores.shape:
+        refuse(name, f"shape {scores.shape}, as {like} has", f"shape {array.shape} and floats, "
+               f"which are class probabilities: for classes take {name}.astype(int)")
+    return shape(name, array, scores.shape, like)
+
+
 def classes(name, value, scores, axis, ignore_index=None):
     """Integer labels 0 … C - 1, one for each row of the scores; `ignore_index` may stand for none."""
-    array = integers(name, value, "integer classes")
-    rows, count = list(scores.shape), scores.shape[axis]
-    del rows[axis]
-    shape(name, array, tuple(rows), "the rows of input")
+    array, rows, count = integers(name, value, "integer classes"), _rows(scores, axis), scores.shape[axis]
+    if array.shape == scores.shape != rows:
+        refuse(name, f"shape {rows}, as the rows of input has", f"shape {array.shape} and integers, "
+               f"which name classes: of one-hot rows take {name}.argmax(axis={axis % scores.ndim})")
+    shape(name, array, rows, "the rows of input")
     if array.min(initial=0) >= 0 and array.max(initial=0) < count:
         return array
     outside = (array < 0) | (array >= count)
@@ -275,6 +391,13 @@ def classes(name, value, scores, axis, ignore_index=None):
     return array
 
 
+def _rows(scores, axis):
+    """The shape of scores without their class axis."""
+    rows = list(scores.shape)
+    del rows[axis]
+    return tuple(rows)
+
+
 def integer(name, value):
     """An integer."""
     if not isinstance(value, Integral) or isinstance(value, (bool, np.bool_)):
@@ -282,9 +405,10 @@ def integer(name, value):
     return int(value)
 
 
-def integers(name, value, expected="integers"):
+def integers(name, value, expected="integers", pad="pad them"):
     """An array of integers; an empty list will do."""
-    array = any_array(name, value)
+    array = any_array(name, value, pad)
     if array.dtype.kind not in "iu" and array.size:
-        refuse(name, expected, f"dtype {array.dtype}", TypeError)
+        cast = f": {name}.astype(int) makes them" if array.dtype.kind in "fb" else ""
+        refuse(name, expected, f"dtype {array.dtype}{cast}", TypeError)
     return array.astype(np.int64, copy=False)

@@ -33,8 +33,9 @@ class BCELoss(Elementwise):
     :math:`(p - y) / \max(p (1 - p), 10^{-12})`; the curvature is
     :math:`y / p^2 + (1 - y) / (1 - p)^2`. Prefer ``BCEWithLogitsLoss``, which needs neither.
 
-    Raises ``ValueError`` for unequal shapes, numbers outside [0, 1] and negative weights,
-    ``TypeError`` for data that are not real numbers. Source: Good (1952), *Rational Decisions*.
+    Raises ``ValueError`` for unequal shapes, numbers outside [0, 1] (above 1 by 1e-6, or 1e-3 in
+    float32, they count as 1) and negative weights, ``TypeError`` for data that are not real
+    numbers. Source: Good (1952), *Rational Decisions*.
 
     >>> print(BCELoss()([0.7, 0.2, 0.9], [1.0, 0.0, 1.0]).round(6))
     0.228393
@@ -45,10 +46,11 @@ class BCELoss(Elementwise):
     weighted_by: ClassVar = ("weight",)
 
     def check(self, input, target):
-        checks.within("input", input, 0, 1, "probabilities between 0 and 1")
-        checks.within("target", target, 0, 1, "probabilities between 0 and 1")
+        checks.probabilities("input", input)
+        checks.probabilities("target", target)
 
     def terms(self, input, target):
+        input, target = np.minimum(input, 1), np.minimum(target, 1)    # rounding may lead beyond
         yes = np.maximum(np.log(input), -100)
         no = np.maximum(np.log1p(-input), -100)
         yield -(target * yes + (1 - target) * no)
@@ -92,7 +94,7 @@ class BCEWithLogitsLoss(Elementwise):
     extras: ClassVar = ("pos_weight",)
 
     def check(self, input, target, pos_weight=1.0):
-        checks.within("target", target, 0, 1, "probabilities between 0 and 1")
+        checks.probabilities("target", target)
 
     def read(self, weights, input, target, pos_weight=1.0):
         if np.all(pos_weight):
@@ -212,7 +214,7 @@ class FocalOfLabels(_Faded, Elementwise):
         return super().prepare(input, target)
 
     def check(self, input, target):
-        checks.within("target", target, 0, 1, "probabilities between 0 and 1")
+        checks.probabilities("target", target)
 
     def read(self, weights, input, target):
         if self.alpha not in (0, 1):
@@ -306,7 +308,9 @@ class NLLLoss(_OfClasses, Rowwise):
         A target with this value counts neither in the sum nor in the denominator.
 
     The mean divides by the sum of the weights of the targets that are kept (their number, without
-    weights). The gradient is −w_y at the right class and 0 elsewhere; the curvature is 0.
+    weights). The gradient is −w_y at the right class and 0 elsewhere; the curvature is 0. Where
+    rounding, or an epsilon inside the logarithm, leads an entry above 0, the loss is as far below;
+    clip it at 0 before you take a logarithm of it.
 
     Raises ``ValueError`` for shapes that do not fit, classes outside 0 … C − 1, log-probabilities
     above 0 (up to 1e-6, or 1e-3 in float32) and a mean of ignored targets only, ``TypeError`` for
@@ -321,8 +325,7 @@ class NLLLoss(_OfClasses, Rowwise):
     rows_bytes: ClassVar = 1 << 22      # and nothing else that should fit the cache
 
     def check(self, input, target):
-        slack = 1e-3 if input.dtype == np.float32 else 1e-6
-        checks.within("input", input, -np.inf, slack, "log-probabilities, 0 or below")
+        checks.log_probabilities("input", input)
 
     def terms(self, input, target):
         own = Own(target)
@@ -424,9 +427,10 @@ class CrossEntropyOfProbabilities(CrossEntropyOfShares):
 
     def prepare(self, input, target):
         input, target = checks.reals(self.arguments, (input, target))
-        checks.shape("target", target, input.shape, "input")
+        axis = checks.class_axis("input", input, self.axis)
+        checks.shares("target", target, input, axis)
         checks.unused("ignore_index", self.ignore_index, -100, "beside class probabilities")
-        checks.per_class(self.weight, input, checks.class_axis("input", input, self.axis))
+        checks.per_class(self.weight, input, axis)
         return [input, target]
 
     def check(self, input, target):

@@ -284,7 +284,7 @@ class TripletMarginWithDistanceLoss(_Triplet):
         if not isinstance(returned, (tuple, list)):
             checks.refuse("distance_function", "distances and two gradients",
                           type(returned).__name__)
-        returned = [np.asarray(part) for part in returned]
+        returned = [checks.any_array("distance_function", part) for part in returned]
         if tuple(part.shape for part in returned) != expected:
             checks.refuse("distance_function", "distances and two gradients, "
                           "of the shapes " + ", ".join(map(str, expected)),

@@ -1,8 +1,9 @@
 """Entropy, cross entropy and KL divergence of discrete distributions, in nats or another unit.
 
 A distribution is an array of probabilities along an axis, the last by default. Probabilities lie in
-[0, 1] and sum to 1 within 1e-6 (1e-3 in float32); anything else raises `ValueError`, because an
-unnormalised "distribution" gives a number that looks right and is not. 0 log 0 counts as 0.
+[0, 1] and sum to 1 within 1e-6 (1e-3 for numbers of float32, also beside others or widened to
+float64); anything else raises `ValueError`, because an unnormalised "distribution" gives a number
+that looks right and is not. 0 log 0 counts as 0.
 """
 
 import numpy as np

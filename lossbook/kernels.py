@@ -101,7 +101,7 @@ def squared_error(loss, block, scale, slopes):
 
 @kernel("BCELoss", gains=1.5)
 def of_probability(loss, block, scale, slopes):
-    input, target = block
+    input, target = (np.minimum(part, 1) for part in block)    # rounding may lead beyond
     log = np.log(input, out=slopes[0] if slopes else None)
     log.clip(-100, 0, out=log)
     total = dot(target, log)

@@ -109,7 +109,7 @@ class LinearCrossEntropyLoss(_OfClasses[tuple[Array, ...]], Whole[tuple[Array, .
         if not of_probabilities:
             target = checks.classes("target", target, logits, len(batch), self.ignore_index)
         else:
-            checks.shape("target", target, logits.shape, "input @ linear_weight.T")
+            checks.shares("target", target, logits, len(batch), "input @ linear_weight.T")
             checks.distribution("target", target, len(batch))
             checks.unused("ignore_index", self.ignore_index, -100, "beside class probabilities")
         return [input, linear_weight, target, linear_bias]

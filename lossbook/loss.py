@@ -128,15 +128,19 @@ class Loss(Generic[Slopes]):
     def sums(self, *arrays: ArrayLike, **named: ArrayLike | None) -> Sums:
         """What these arrays, a part of the data, add to the loss of the whole: see `Sums`."""
         loss = self.fitted(*(arrays := self._bound(arrays, named)))
+        arrays = loss.prepare(*arrays)
+        checks.options_held(vars(loss), arrays[0].dtype)
         with np.errstate(all="ignore"):
-            return loss.summed(loss.prepare(*arrays))
+            return loss.summed(arrays)
 
     def _results(self, wanted, arrays, named, total=None) -> Any:
         loss = self.fitted(*(arrays := self._bound(arrays, named)))
         if total is not None:
             total.check(loss)
+        arrays = loss.prepare(*arrays)
+        checks.options_held(vars(loss), arrays[0].dtype)
         with np.errstate(all="ignore"):    # infinity and NaN show in the result itself
-            return loss.evaluate(loss.prepare(*arrays), wanted, total)
+            return loss.evaluate(arrays, wanted, total)
 
     def _as(self, shape):
         """The same options in another shape of loss."""
@@ -146,6 +150,7 @@ class Loss(Generic[Slopes]):
 
     def _bound(self, arrays, named):
         if named or len(arrays) != len(self.arguments):
+            checks.known(self, named)
             call = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD,
                                         default=None if name in self.optional else Parameter.empty)
                               for name in self.arguments]).bind(*arrays, **named)

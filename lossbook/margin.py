@@ -57,7 +57,7 @@ class MultiLabelSoftMarginLoss(Rowwise):
         return [input, target]
 
     def check(self, input, target):
-        checks.within("target", target, 0, 1, "probabilities between 0 and 1")
+        checks.probabilities("target", target)
 
     def terms(self, input, target):
         weight = along_classes(self.weight, input) / len(input)
@@ -159,7 +159,7 @@ class MultiLabelMarginLoss(Rowwise):
     def prepare(self, input, target):
         input = checks.real("input", input)
         checks.axes("input", input, 1, 2)
-        target = checks.integers("target", target, "integer classes")
+        target = checks.integers("target", target, "integer classes", pad="fill them up with -1")
         return [input, checks.shape("target", target, input.shape, "input")]
 
     def check(self, input, target):

@@ -187,7 +187,7 @@ class SmoothL1Loss(Elementwise):
     beta: float = option(1.0, checks.non_negative)
 
     def terms(self, input, target):
-        error, beta = input - target, input.dtype.type(self.beta)    # in float32 a tiny one is 0
+        error, beta = input - target, self.beta
         slope = np.clip(error / beta, -1, 1) if beta else np.sign(error)
         yield slope * (error - slope * (beta / 2))
         yield slope

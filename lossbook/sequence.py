@@ -56,13 +56,17 @@ class CTCLoss(Whole):
     or all its paths have probability 0, the loss is infinite and its gradient nan in all frames of
     its input, as in torch; with ``zero_infinity`` both are 0.
 
+    If the probabilities of a frame sum to 1 + s, the loss may lie log(1 + s) below 0, added up over
+    the frames; a float32 log-softmax of up to 1,000 classes makes it 1e-6 a frame at most. Clip it
+    at 0 before you take a logarithm of it.
+
     The sums run in float64, so float32 gradients are right to 1e-6 of the largest up to a loss of
     1e9; beyond, each digit of the loss takes one of the gradient. Time, and memory
     beyond the gradient, grow with T · N · S. The curvature is −p (1 − p) of the posterior p of a
     class: the loss is concave in log_probs.
 
-    Raises ``ValueError`` for log-probabilities above 0, labels that are blank or no class, and
-    lengths that are negative, beyond T, or do not fit the targets; ``TypeError`` for data of other
+    Raises ``ValueError`` for log-probabilities above 0 (up to 1e-6, or 1e-3 in float32), labels
+    that are blank or no class, and lengths that are negative, beyond T, or do not fit the targets; ``TypeError`` for data of other
     types. Source: Graves et al. (2006), *Connectionist temporal classification: labelling
     unsegmented sequence data with recurrent neural networks*.
 
@@ -95,7 +99,8 @@ class CTCLoss(Whole):
             if self.reduction == "mean":
                 factor = factor * self.weights_in_mean(*arrays)
             return self._slopes(arrays, _align(self._batch(arrays)), factor,
-                                lambda p, x: np.exp(x, dtype=np.float64) - p)
+                                lambda p, x: np.exp(x, dtype=np.float64) - p,
+                                out=np.empty_like(arrays[0]))
 
     def posterior(self, log_probs: ArrayLike, targets: ArrayLike, input_lengths: ArrayLike,
                   target_lengths: ArrayLike) -> Array:
@@ -149,13 +154,13 @@ class CTCLoss(Whole):
         arrays = [log_probs, targets, input_lengths, target_lengths]
         if not log_probs.max(initial=-np.inf) <= 0:    # too high, or NaN, or behind the end
             batch = self._batch(arrays)
-            checks.within("log_probs", batch.log_probs[batch.inside], -np.inf, 0,
-                          "log-probabilities, 0 or below")
+            checks.log_probabilities("log_probs", batch.log_probs[batch.inside])
         return arrays
 
     def _padded(self, targets, lengths, classes):
         """The labels as (N, S), with blanks behind them, from either form of `targets`."""
-        targets = checks.integers("targets", targets)
+        targets = checks.integers("targets", targets, pad="pad them to one length, for what lies "
+                                  "behind target_lengths is not read")
         if targets.ndim not in (1, 2):
             checks.refuse("targets", "1 or 2 axes", f"shape {targets.shape}")
         longest = lengths.max(initial=0)
@@ -188,7 +193,7 @@ class CTCLoss(Whole):
         alignment = _align(self._batch(given), losses_only=wanted == (VALUE,))
         for order, result in zip([order for order in wanted if order != VALUE], slopes):
             slope = (lambda p, x: p * (p - 1)) if order == CURVATURE else (lambda p, x: -p)
-            result[...] = self._slopes(given, alignment, factor, slope)
+            self._slopes(given, alignment, factor, slope, out=result)
         losses = alignment.losses
         if self.zero_infinity:
             losses = np.where(losses == np.inf, 0, losses)
@@ -198,10 +203,10 @@ class CTCLoss(Whole):
         log_probs, *rest = arrays
         return _Batch(log_probs if log_probs.ndim == 3 else log_probs[:, None], *rest, self.blank)
 
-    def _slopes(self, arrays, alignment, factor, slope):
-        """factor * slope(posterior of the classes, log_probs), frame by frame."""
+    def _slopes(self, arrays, alignment, factor, slope, out):
+        """Write factor * slope(posterior of the classes, log_probs), frame by frame."""
         batch, factor = self._batch(arrays), np.reshape(factor, (-1, 1))
-        result = np.empty(batch.log_probs.shape, arrays[0].dtype)
+        result = out if out.ndim == 3 else out[:, None]
         places, blanks = batch.places.ravel(), alignment.blanks.sum(axis=1)
         for t, frame in enumerate(result):
             posterior = np.bincount(places, alignment.labels[t].ravel(), frame.size)
@@ -209,7 +214,8 @@ class CTCLoss(Whole):
             posterior[:, self.blank] += blanks[t]
             np.multiply(slope(posterior, batch.log_probs[t]), factor, out=frame,
                         casting="same_kind")
-        return self._settled(result, batch, alignment.losses).reshape(arrays[0].shape)
+        self._settled(result, batch, alignment.losses)
+        return out
 
     def _settled(self, result, batch, losses):
         """The result, (T, N, …), with nan or 0 where no path is, and 0 behind the end."""

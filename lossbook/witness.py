@@ -14,9 +14,14 @@ import inspect
 import warnings
 from itertools import combinations
 
-import mpmath
 import numpy as np
-import torch
+
+try:
+    import mpmath
+    import torch
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(f"{__name__} needs {missing.name}: "
+                              "pip install 'lossbook[witness]'", name=missing.name) from missing
 
 from lossbook.symbolic import FORMULAS, to_torch
 

@@ -532,7 +532,8 @@ CLASSES = [
                   ({}, [np.zeros((2, 3)), [[1.5, -0.5, 0.0]] * 2],
                    "target: expected probabilities between 0 and 1, got 1.5"),
                   ({}, [np.zeros((2, 3)), np.zeros(2)],
-                   "target: expected shape (2, 3), as input has, got shape (2,)"),
+                   "target: expected shape (2, 3), as input has, got shape (2,) and floats, which are "
+                   "class probabilities: for classes take target.astype(int)"),
                   ({"ignore_index": 1}, [np.zeros((1, 3)), [[0.5, 0.5, 0.0]]],
                    "ignore_index: expected the default beside class probabilities, got 1")],
         any_number=False, extremes_as_torch=False, slack=20,

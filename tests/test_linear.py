@@ -468,7 +468,7 @@ def test_arguments_by_name():
         loss(x, matrix)
     with pytest.raises(TypeError, match="too many positional arguments"):
         loss(x, matrix, target, bias, bias)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'bias'"):
+    with pytest.raises(TypeError, match="bias: expected the arguments .*, got one named 'bias'"):
         loss(x, matrix, target, bias=bias)
 
 
@@ -539,7 +539,8 @@ ZEROS = np.zeros((2, 4)), np.zeros((3, 4)), [0, 1]
     ({}, [*ZEROS[:2], [0, 1, 2]], ValueError,
      "target: expected shape (2,), as the rows of input has, got shape (3,)"),
     ({}, [*ZEROS[:2], [0.0, 1.0]], ValueError,
-     "target: expected shape (2, 3), as input @ linear_weight.T has, got shape (2,)"),
+     "target: expected shape (2, 3), as input @ linear_weight.T has, got shape (2,) and floats, which "
+     "are class probabilities: for classes take target.astype(int)"),
     ({}, [*ZEROS[:2], np.zeros((2, 3))], ValueError,
      "target: expected probabilities that sum to 1 along axis 1, got a sum of 0"),
     ({}, [*ZEROS[:2], [[1.5, -0.5, 0.0]] * 2], ValueError,
@@ -550,7 +551,7 @@ ZEROS = np.zeros((2, 4)), np.zeros((3, 4)), [0, 1]
      "weight: expected shape (3,), one for each class, got shape (2,)"),
     ({}, [*ZEROS[:2], ["a", "b"]], TypeError, "target: expected integer classes, got dtype <U1"),
     ({}, [*ZEROS[:2], [True, False]], TypeError,
-     "target: expected integer classes, got dtype bool"),
+     "target: expected integer classes, got dtype bool: target.astype(int) makes them"),
     ({}, [ZEROS[0].astype(np.float16), *ZEROS[1:]], TypeError,
      "input: expected real numbers (float32, float64 or integers), got dtype float16"),
     ({}, [ZEROS[0], ZEROS[1] * 1j, [0, 1]], TypeError,

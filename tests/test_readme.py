@@ -5,13 +5,14 @@ import io
 import re
 from pathlib import Path
 
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+EXAMPLE, = re.findall(r"```python\n(.*?)```", README, re.S)
+PROMISED = re.findall(r"^print.*  # (.*)$", EXAMPLE, re.M)
+
 
 def test_the_example_prints_its_comments():
-    text = (Path(__file__).parents[1] / "README.md").read_text()
-    code, = re.findall(r"```python\n(.*?)```", text, re.S)
-    assert len(code.splitlines()) == 5
-    promised = re.findall(r"^print.*  # (.*)$", code, re.M)
+    assert len(EXAMPLE.splitlines()) == 5
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(code, {})
-    assert printed.getvalue().splitlines() == promised
+        exec(EXAMPLE, {})
+    assert printed.getvalue().splitlines() == PROMISED

@@ -1,7 +1,16 @@
 """What the pages of the book show: figures, cards, and the package's own source.
 
-Everything here may read the rest of `lossbook` and is imported by nothing but the book.
+Everything here may read the rest of `lossbook` and is imported by nothing but the book. What reads
+a file of the repository (`tables.kept`) needs a clone; all else works from an installed package.
 """
+
+try:
+    import IPython as _
+    import matplotlib as _
+    import sympy as _
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(f"{__name__} needs {missing.name}: "
+                              "pip install 'lossbook[pages]'", name=missing.name) from missing
 
 from lossbook.pages.cards import card
 from lossbook.pages.figures import COLOURS, axes, show

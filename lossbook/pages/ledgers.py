@@ -11,12 +11,12 @@ from IPython.display import HTML
 
 from lossbook.catalogue import CATALOGUE
 from lossbook.pages.cards import _html
-from lossbook.pages.tables import ROOT, START, page_link, table
+from lossbook.pages.tables import START, kept, page_link, table
 
 
 def ledger(name):
     """The rows of a file of `book/data`, as dicts."""
-    with (ROOT / f"book/data/{name}.csv").open(encoding="utf-8", newline="") as file:
+    with kept(f"book/data/{name}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -81,7 +81,7 @@ def _words(head, rows):
 
 @cache
 def _cells(page):
-    cells = json.loads((ROOT / f"{page}.ipynb").read_text(encoding="utf-8"))["cells"]
+    cells = json.loads(kept(f"{page}.ipynb").read_text(encoding="utf-8"))["cells"]
     return ["".join(cell["source"]) for cell in cells]
 
 

@@ -60,9 +60,17 @@ def denominators():
                   for name, row in CATALOGUE.items()])
 
 
+def kept(path):
+    """A file that the repository has and an installed package lacks."""
+    if not (ROOT / path).is_file():
+        raise FileNotFoundError(f"{path}: expected in a clone of the repository, got no such file in "
+                                f"{ROOT}. Clone it, and there: pip install -e '.[pages]'")
+    return ROOT / path
+
+
 def measured(name):
     """What `make bench` has measured and the project keeps: the machine, and the rows."""
-    return json.loads((ROOT / f"benchmarks/{name}.json").read_text())
+    return json.loads(kept(f"benchmarks/{name}.json").read_text())
 
 
 def short(number):

@@ -5,6 +5,12 @@ loss. Nothing here imports a loss of `lossbook`: where two witnesses share code,
 proves less.
 """
 
+try:
+    import sympy as _
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(f"{__name__} needs {missing.name}: "
+                              "pip install 'lossbook[symbolic]'", name=missing.name) from missing
+
 from .ctc import CTC
 from .embeddings import EMBEDDINGS
 from .formulas import FORMULAS, Formula

@@ -1,0 +1,317 @@
+"""The edges of what is taken, the same question asked of every loss: what NumPy would misread, how far
+rounding may lead out of a domain, and options that the type of the data does not hold.
+"""
+
+import dataclasses
+import itertools
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import lossbook
+from cases import ALGORITHMS, CASES
+from lossbook import checks
+from lossbook.probability import total_variation
+from lossbook.stable import log_softmax
+
+DTYPES = (np.float64, np.float32)
+each_row = pytest.mark.parametrize("case", CASES + ALGORITHMS, ids=str)
+each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+
+
+def drawn(case, dtype=np.float64):
+    return case.generate(np.random.default_rng(0), dtype, case.table)
+
+
+def refusal(call, *arrays, **named):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call(*arrays, **named)
+    return f"{type(caught.value).__name__}: {caught.value}"
+
+
+# ------------------------------------------------------------------ what NumPy would misread
+
+class NAType:
+    """As the one number of pandas that is missing."""
+
+
+class Variable:
+    """As a variable of netCDF4: what it gives to NumPy has a mask."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return np.ma.masked_invalid(self.array)
+
+
+def objects(*parts):
+    array = np.empty(len(parts), object)
+    array[:] = parts
+    return array
+
+
+MASKED = "without a mask, got a masked array: leave out what is masked, x.compressed(), or fill it in"
+MISREAD = {    # of one argument: what is given in its place, and what the message says
+    "a masked array": (np.ma.masked_invalid, MASKED),
+    "in a list": (lambda x: [np.ma.masked_invalid(x)], MASKED),
+    "in a tuple in a list": (lambda x: [(np.ma.masked_invalid(x), x)], MASKED),
+    "in an array of objects": (lambda x: objects(np.ma.masked_invalid(x), x), MASKED),
+    "masked numbers in a list": (lambda x: [*np.ravel(x), np.ma.masked], MASKED),
+    "a variable of a file": (Variable, MASKED),
+    "variables in a list": (lambda x: [Variable(x), Variable(x)], MASKED),
+    "a missing number": (lambda x: [*np.ravel(x), NAType()], "NAType: drop what is missing, or fill it in"),
+    "missing in an array": (lambda x: objects(1.0, NAType()), "NAType: drop what is missing, or fill it in"),
+    "None": (lambda x: [None, 1], "NoneType: drop what is missing, or fill it in"),
+    "a sparse matrix": (lambda x: sparse.csr_matrix(np.eye(2)), "csr_matrix: x.toarray() makes it one"),
+    "a sparse array": (lambda x: sparse.coo_array(np.eye(2)), "coo_array: x.toarray() makes it one"),
+    "sparse in a list": (lambda x: [sparse.csr_matrix(np.eye(2))], "csr_matrix: x.toarray() makes it one"),
+    "a generator": (lambda x: (number for number in np.ravel(x)), "generator: list(x) makes it one"),
+    "a map": (lambda x: map(float, np.ravel(x)), "map: list(x) makes it one"),
+    "a set": (lambda x: set(np.ravel(x).tolist()), "set: list(x) makes it one"),
+    "a dict": (lambda x: dict(enumerate(np.ravel(x))), "dict: list its values in that order"),
+    "fractions": (lambda x: [Fraction(1, 2)], "dtype object: cast them, .astype(float)"),
+    "decimals": (lambda x: [Decimal("0.5")], "dtype object: cast them, .astype(float)"),
+    "ragged rows": (lambda x: [[1], [1, 2]], "expected rows of one length, got rows of several: "),
+}
+
+
+@each_row
+def test_what_numpy_would_misread_is_refused(case):
+    """Above all a mask, which is lost in silence inside a list."""
+    good = drawn(case)
+    for (place, name), (change, expected) in itertools.product(
+            enumerate(case.loss.arguments), MISREAD.values()):
+        for call in (case.loss(), case.loss().grad, case.loss().value_and_grad):
+            arrays = [*good[:place], change(good[place]), *good[place + 1:]]
+            message = refusal(call, *arrays)
+            assert message.startswith(f"TypeError: {name}: expected ") and expected in message
+
+
+@each_row
+def test_options_with_numbers_likewise(case):
+    for option in dataclasses.fields(case.loss):
+        if option.metadata.get("check") in (checks.weight, checks.balance):
+            for change, expected in MISREAD.values():
+                message = refusal(case.loss, **{option.name: change(np.ones(3))})
+                assert message.startswith(f"TypeError: {option.name}: ") and expected in message
+
+
+@pytest.mark.parametrize("kind", MISREAD)
+def test_functions_of_distributions_likewise(kind):
+    change, expected = MISREAD[kind]
+    p = np.array([0.25, 0.75])
+    for call in (lossbook.entropy, lambda q: lossbook.cross_entropy(p, q), lambda q: total_variation(p, q),
+                 lambda q: lossbook.kl_divergence(q, p)):
+        assert expected in refusal(call, change(p))
+
+
+def test_a_distance_of_the_callers_likewise():
+    loss = lossbook.TripletMarginWithDistanceLoss(
+        distance_function=lambda u, v: (np.ma.masked_invalid(u).sum(axis=-1), u, v))
+    assert refusal(loss, *np.ones((3, 2, 4))) == f"TypeError: distance_function: expected an array {MASKED}"
+
+
+def test_what_is_an_array_after_all_is_taken():
+    """Whatever holds plain numbers, at any depth."""
+    x, zero = np.array([[1.0, 2.0]]), np.zeros((1, 2))
+    for same in (x.tolist(), tuple(map(tuple, x)), list(x), [list(x[0])], x.astype(np.int8),
+                 [memoryview(x[0])], [np.float32([1, 2])], [range(1, 3)], x.view(np.recarray)):
+        assert lossbook.MSELoss()(same, zero) == 2.5
+
+
+# ------------------------------------------------------------------ what decides, and what to do
+
+ONE_ROW = np.log([[0.2, 0.3, 0.5]])
+
+
+@pytest.mark.parametrize("loss, arrays, named, message", [
+    (lossbook.CrossEntropyLoss(), [np.zeros((2, 3)), [2.0, 0.0]], {},
+     "ValueError: target: expected shape (2, 3), as input has, got shape (2,) and floats, which are class "
+     "probabilities: for classes take target.astype(int)"),
+    (lossbook.LinearCrossEntropyLoss(), [np.zeros((2, 4)), np.zeros((3, 4)), [2.0, 0.0]], {},
+     "ValueError: target: expected shape (2, 3), as input @ linear_weight.T has, got shape (2,) and "
+     "floats, which are class probabilities: for classes take target.astype(int)"),
+    *((loss, [np.zeros((2, 3)), np.eye(3, dtype=int)[:2]], {},
+       "ValueError: target: expected shape (2,), as the rows of input has, got shape (2, 3) and integers, "
+       "which name classes: of one-hot rows take target.argmax(axis=1)")
+      for loss in (lossbook.CrossEntropyLoss(), lossbook.NLLLoss(), lossbook.MultiMarginLoss())),
+    (lossbook.LinearCrossEntropyLoss(), [np.zeros((2, 4)), np.zeros((3, 4)), np.eye(3, dtype=int)[:2]], {},
+     "ValueError: target: expected shape (2,), as the rows of input has, got shape (2, 3) and integers, "
+     "which name classes: of one-hot rows take target.argmax(axis=1)"),
+    (lossbook.NLLLoss(), [ONE_ROW, [2.0]], {},
+     "TypeError: target: expected integer classes, got dtype float64: target.astype(int) makes them"),
+    (lossbook.NLLLoss(), [ONE_ROW, [True]], {},
+     "TypeError: target: expected integer classes, got dtype bool: target.astype(int) makes them"),
+    (lossbook.CTCLoss(), [np.zeros((3, 2, 4)), [[1], [1, 2]], [3, 3], [1, 2]], {},
+     "TypeError: targets: expected rows of one length, got rows of several: pad them to one length, for "
+     "what lies behind target_lengths is not read"),
+    (lossbook.MultiLabelMarginLoss(), [np.zeros((2, 3)), [[1], [1, 2]]], {},
+     "TypeError: target: expected rows of one length, got rows of several: fill them up with -1"),
+    (lossbook.MSELoss(), [[1.0]], {"label": [2.0]},
+     "TypeError: label: expected the arguments input, target, got one named 'label'"),
+    (lossbook.LinearCrossEntropyLoss(), [[1.0]], {"bias": [2.0]},
+     "TypeError: bias: expected the arguments input, linear_weight, target, linear_bias, got one named "
+     "'bias'"),
+    (lossbook.HuberLoss(), [[1.0], [2.0]], {"delta": 2.0},
+     "TypeError: delta: expected an option of the loss, HuberLoss(delta=…), got it as an argument of the "
+     "call"),
+])
+def test_a_message_says_what_decides_and_what_to_do(loss, arrays, named, message):
+    for call in (loss, loss.grad, loss.value_and_grad):
+        assert refusal(call, *arrays, **named) == message
+
+
+# ------------------------------------------------------------------ how far rounding may lead
+
+SLACK = {np.float64: 1e-6, np.float32: 1e-3}    # as docstrings and pages say
+FAIR = np.array([[0.5, 0.5]])
+
+
+def above_one(dtype, excess):
+    return np.array([0.25, 1 + excess], dtype)
+
+
+def above_zero(dtype, excess):
+    return np.array([-0.25, excess], dtype)
+
+
+def off_one(dtype, excess):
+    return np.array([[0.25, 0.75 + excess]], dtype)
+
+
+def sequence(frame):
+    return lossbook.CTCLoss()(frame[None], [1], [1], [1])
+
+
+LIMITS = {    # the argument, its message, the array that is off by so much, and a call with it
+    "BCELoss input": ("input", "p", above_one, lambda p: lossbook.BCELoss()(p, FAIR[0])),
+    "BCELoss target": ("target", "p", above_one, lambda p: lossbook.BCELoss().grad(FAIR[0], p)),
+    "BCEWithLogitsLoss": ("target", "p", above_one, lambda p: lossbook.BCEWithLogitsLoss()(FAIR[0], p)),
+    "MultiLabelSoftMarginLoss": (
+        "target", "p", above_one, lambda p: lossbook.MultiLabelSoftMarginLoss()(FAIR[0], p)),
+    "FocalLoss": ("target", "p", above_one, lambda p: lossbook.FocalLoss()(FAIR[0], p)),
+    "KLDivLoss target": ("target", "p", above_one, lambda p: lossbook.KLDivLoss()(-FAIR[0], p)),
+    "KLDivLoss input": ("input", "log", above_zero, lambda x: lossbook.KLDivLoss()(x, FAIR[0])),
+    "KLDivLoss log_target": (
+        "target", "log", above_zero, lambda y: lossbook.KLDivLoss(log_target=True)(-FAIR[0], y)),
+    "NLLLoss": ("input", "log", above_zero, lambda x: lossbook.NLLLoss(reduction="none").grad(x, 0)),
+    "CTCLoss": ("log_probs", "log", above_zero, sequence),
+    "CrossEntropyLoss": ("target", "sum", off_one, lambda q: lossbook.CrossEntropyLoss()(FAIR, q)),
+    "LinearCrossEntropyLoss": (
+        "target", "sum", off_one, lambda q: lossbook.LinearCrossEntropyLoss()(FAIR, np.eye(2), q)),
+    "entropy": ("p", "sum", off_one, lossbook.entropy),
+    "cross_entropy": ("q", "sum", off_one, lambda q: lossbook.cross_entropy(FAIR, q)),
+    "kl_divergence": ("p", "sum", off_one, lambda p: lossbook.kl_divergence(p, FAIR)),
+    "total_variation": ("q", "sum", off_one, lambda q: total_variation(FAIR, q)),
+}
+MESSAGES = {"p": "probabilities between 0 and 1", "log": "log-probabilities, 0 or below",
+            "sum": "probabilities that sum to 1 along axis"}
+
+
+@each_dtype
+@pytest.mark.parametrize("limit", LIMITS)
+def test_half_of_the_tolerance_is_taken_and_twice_refused(limit, dtype):
+    """By the argument's own type, float32 beside float64 too: what else a call is given is float64."""
+    name, kind, made, call = LIMITS[limit]
+    slack = SLACK[dtype]
+    for sign in (1, -1) if kind == "sum" else (1,):
+        call(made(dtype, sign * slack / 2))
+        # widening adds no digits, so it adds no strictness
+        call(made(dtype, sign * slack / 2).astype(np.float64))
+        message = refusal(call, made(dtype, sign * slack * 2))
+        assert message.startswith(f"ValueError: {name}: expected {MESSAGES[kind]}")
+
+
+@each_dtype
+def test_of_probabilities_no_slack_is_below_0(dtype):
+    """Nothing rounds down to there."""
+    for name, kind, made, call in LIMITS.values():
+        if kind != "log":
+            array = made(dtype, 0.0)
+            array.flat[0] = -1e-7
+            assert f"{name}: expected probabilities between 0 and 1, got -" in refusal(call, array)
+
+
+@pytest.mark.parametrize("excess", [1e-7, 5e-7])
+def test_what_is_taken_for_1_counts_as_1(excess):
+    """A probability that rounding has led above 1 has a loss and no logarithm of a negative number."""
+    for target in ([0.0, 1.0, 0.25], [0.0, 1 + excess, 0.25]):
+        for reduction in ("none", "sum"):
+            loss = lossbook.BCELoss(reduction=reduction)
+            for beyond, within in zip(loss.value_and_grad([1 + excess] * 3, target),
+                                      loss.value_and_grad([1.0] * 3, [0.0, 1.0, 0.25])):
+                np.testing.assert_array_equal(beyond, within)
+
+
+def test_a_long_softmax_in_float32_is_a_distribution():
+    """Over 151,936 classes it sums to 1.00002; beside float64 logits too."""
+    logits = np.random.default_rng(0).normal(size=(1, 151_936)).astype(np.float32)
+    share = np.exp(logits) / np.exp(logits).sum(dtype=np.float32)
+    share *= np.float32(1.00002)
+    for beside in (logits, logits.astype(np.float64)):
+        for target in (share, share.astype(np.float64)):
+            assert np.isfinite(lossbook.CrossEntropyLoss()(beside, target))
+
+
+@each_dtype
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+def test_how_far_below_0_rounded_log_probabilities_lead(classes, dtype):
+    """As far as the logarithm of what their exponentials sum to, and the docstrings say 1e-6 at most."""
+    logits = np.random.default_rng(0).normal(size=(6, 100, classes)) * 3
+    logits[..., 1] += 17    # sure, so that the losses are near 0
+    x = log_softmax(logits.astype(dtype), axis=2)
+    excess = np.log(np.exp(x.astype(np.float64)).sum(axis=2))
+    assert excess.max() < (1e-6 if dtype == np.float32 else 1e-14)
+    least = -np.maximum(excess, 0) - 2 * np.finfo(dtype).eps
+    count = np.full(100, 6), np.full(100, 1)
+    losses = lossbook.CTCLoss(reduction="none")(x, np.ones((100, 1), int), *count)
+    assert (losses >= least.sum(axis=0)).all()
+    p = np.exp(x.astype(np.float64))
+    p = (p / p.sum(axis=2, keepdims=True)).astype(dtype)
+    divergences = lossbook.KLDivLoss(reduction="none")(x, p).sum(axis=2, dtype=np.float64)
+    assert (divergences >= least).all()
+    assert dtype == np.float64 or classes > 2 or min(losses.min(), divergences.min()) < 0
+    assert (lossbook.NLLLoss(reduction="none")(x.reshape(-1, classes), np.ones(600, int)) >= 0).all()
+
+
+def test_a_rounded_loss_below_0_and_its_cure():
+    frames = np.float32([[-17, 0], [-17, 0]])
+    loss = lossbook.CTCLoss()(frames, [1], 2, 1)
+    assert -1e-7 < loss < 0    # each row sums to 1 + 4e-8, and so do their paths together
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(np.log(loss + 1e-8)) and np.isfinite(np.log(np.maximum(loss, 0) + 1e-8))
+    above = np.log(np.array([[1 - 1e-7, 1e-7]]) + 1e-7)
+    assert -1e-6 < lossbook.NLLLoss()(above - np.log(1 - 1e-7), [0]) < 0
+
+
+# ------------------------------------------------------------------ options in the type of the data
+
+SCALARS = (checks.finite, checks.positive, checks.non_negative, checks.at_least_one, checks.share,
+           checks.cosine, checks.balance)
+
+
+@pytest.mark.filterwarnings("error")
+@each_row
+def test_an_option_that_the_type_of_the_data_does_not_hold_is_refused(case):
+    """As weights are: 1e39 is infinite in float32, 1e-46 is 0, and 1e-40 has lost its digits."""
+    for option in dataclasses.fields(case.loss):
+        check = option.metadata.get("check")
+        for number in (1e39, -1e39, 1e-40, -1e-46) if check in SCALARS else ():
+            if check is checks.balance and case.variant == "classes":
+                continue    # there it is no number
+            try:
+                check(option.name, number)
+            except ValueError:
+                continue    # no such option in any type
+            options = {option.name: number}
+            message = (f"ValueError: {option.name}: expected a number in the range of float32, the type "
+                       f"of the data, got {number}")
+            for reduction in case.reductions:
+                loss = case.loss(reduction=reduction, **options)
+                for call in (loss, loss.grad, loss.value_and_grad, loss.curvature):
+                    assert refusal(call, *drawn(case, np.float32)) == message
+            case.loss(**options)(*drawn(case))
