@@ -169,7 +169,7 @@ class FocalLoss(_Faded, Rowwise):
     def fitted(self, input, target):
         input, target = checks.any_array("input", input), checks.any_array("target", target)
         of_labels = target.shape == input.shape or not checks.are_classes(target, input.ndim)
-        return self._as(FocalOfLabels) if of_labels else self
+        return self._as(_FocalOfLabels) if of_labels else self
 
     def prepare(self, input, target):
         input = checks.real("input", input)
@@ -202,7 +202,7 @@ class FocalLoss(_Faded, Rowwise):
         return own, powers, rest, self.faded(logistic(odds))
 
 
-class FocalOfLabels(_Faded, Elementwise):
+class _FocalOfLabels(_Faded, Elementwise):
     """The focal loss of yes or no."""
 
     block_bytes: ClassVar = 1 << 19    # a dozen intermediate results at a time
@@ -376,8 +376,8 @@ class CrossEntropyLoss(_OfClasses, Rowwise):
     def fitted(self, input, target):
         input, target = checks.any_array("input", input), checks.any_array("target", target)
         if not checks.are_classes(target, input.ndim):
-            return self._as(CrossEntropyOfProbabilities)
-        return self._as(CrossEntropyOfShares) if self.label_smoothing else self
+            return self._as(_CrossEntropyOfProbabilities)
+        return self._as(_CrossEntropyOfShares) if self.label_smoothing else self
 
     def terms(self, input, target):
         own, log_q = Own(target), log_softmax(input)
@@ -388,7 +388,7 @@ class CrossEntropyLoss(_OfClasses, Rowwise):
         yield np.exp(log_q) * -np.expm1(log_q)
 
 
-class CrossEntropyOfShares(CrossEntropyLoss):
+class _CrossEntropyOfShares(CrossEntropyLoss):
     """Cross entropy of a target that gives each class of a row a share: of smoothed labels."""
 
     def weights(self, input, target):
@@ -420,7 +420,7 @@ class CrossEntropyOfShares(CrossEntropyLoss):
         return share
 
 
-class CrossEntropyOfProbabilities(CrossEntropyOfShares):
+class _CrossEntropyOfProbabilities(_CrossEntropyOfShares):
     """Cross entropy of class probabilities."""
 
     weighs_the_mean: ClassVar = False

@@ -265,7 +265,7 @@ def of_class(loss, block, scale, slopes):
     return np.log1p(others + (mine - 1)) + (top - own.of(input))
 
 
-@kernel("CrossEntropyOfShares", "CrossEntropyOfProbabilities", gains=1.5, by_rows=True)
+@kernel("_CrossEntropyOfShares", "_CrossEntropyOfProbabilities", gains=1.5, by_rows=True)
 def of_shares(loss, block, scale, slopes):
     input, target = block
     share = loss.share(input, target)

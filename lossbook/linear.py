@@ -87,7 +87,7 @@ class LinearCrossEntropyLoss(_OfClasses[tuple[Array, ...]], Whole[tuple[Array, .
         axes = sum(checks.any_array(name, array).ndim - 1 for name, array in (
             ("input", input), ("linear_weight", linear_weight)))    # of the logits
         of_classes = checks.are_classes(checks.any_array("target", target), axes)
-        return self if of_classes else self._as(LinearCrossEntropyOfProbabilities)
+        return self if of_classes else self._as(_LinearCrossEntropyOfProbabilities)
 
     def prepare(self, input, linear_weight, target, linear_bias=None):
         input, linear_weight, target = (
@@ -160,7 +160,7 @@ class LinearCrossEntropyLoss(_OfClasses[tuple[Array, ...]], Whole[tuple[Array, .
         return _Labels(target, weight, self.label_smoothing, self.ignore_index)
 
 
-class LinearCrossEntropyOfProbabilities(LinearCrossEntropyLoss):
+class _LinearCrossEntropyOfProbabilities(LinearCrossEntropyLoss):
     """Linear cross entropy of class probabilities."""
 
     weighs_the_mean: ClassVar = False

@@ -127,6 +127,8 @@ class Loss(Generic[Slopes]):
 
     def sums(self, *arrays: ArrayLike, **named: ArrayLike | None) -> Sums:
         """What these arrays, a part of the data, add to the loss of the whole: see `Sums`."""
+        if self.reduction == "none":
+            checks.refuse("sums", "a reduction that gives one number", "'none'")
         loss = self.fitted(*(arrays := self._bound(arrays, named)))
         arrays = loss.prepare(*arrays)
         checks.options_held(vars(loss), arrays[0].dtype)

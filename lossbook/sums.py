@@ -72,7 +72,7 @@ class Sums:
     def check(self, loss):
         """Refuse a loss with other options than the one these sums belong to."""
         ours, theirs = bare(self.loss), bare(loss)
-        if vars(ours) != vars(theirs) or type(ours) is not type(theirs):
+        if _named(ours) != _named(theirs):
             checks.refuse("sums", f"sums of {_named(ours)}", f"those of {_named(theirs)}")
 
 
@@ -84,5 +84,5 @@ def bare(loss):
 
 
 def _named(loss):
-    options = ", ".join(f"{name}={value!r}" for name, value in vars(loss).items())
+    options = ", ".join(f"{field.name}={getattr(loss, field.name)!r}" for field in fields(loss))
     return f"{type(loss).__name__}({options})"
