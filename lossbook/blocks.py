@@ -120,31 +120,17 @@ class Block(NamedTuple):
                 view[...] = buffer
         return late
 
-    def only(self, read, operands):
-        """The elements or rows at which `read` holds; what every block has whole stays whole."""
-        given = [part if operand.whole else _at(part, read)
-                 for part, operand in zip(self.given, operands)]
-        results = [np.empty_like(_at(part, read)) for part in self.results]
-        weights = None if self.weights is None else self.weights[read]
-        return Block(given, results, [], [], weights)
-
-    def fill(self, read, block):
-        """Fill in the results from those of what is read; 0 elsewhere."""
-        for whole, part in zip(self.results, block.results):
-            whole[...] = 0
-            if _lie_in_rows(whole, read):
-                whole.T[read] = part.T
-            else:
-                whole[..., read] = part
+    def without(self, unread, operands):
+        """The same with zeros in the place of what is not read, in copies."""
+        return self._replace(given=[part if operand.whole else blank(part, unread)
+                                    for part, operand in zip(self.given, operands)])
 
 
-def _at(part, read):
-    return part.T[read].T if _lie_in_rows(part, read) else part[..., read]
-
-
-def _lie_in_rows(part, read):
-    """Whether the entries of each row lie side by side: then rows are copied as a whole."""
-    return part.ndim == 2 and read.ndim == 1 and part.T.flags.c_contiguous
+def blank(part, unread):
+    """A copy with zeros at some places of its last axes."""
+    part = part.copy(order="K")
+    part[..., unread] = 0
+    return part
 
 
 def cuts(shape, budget):

@@ -96,11 +96,11 @@ class BCEWithLogitsLoss(Elementwise):
     def check(self, input, target, pos_weight=1.0):
         checks.probabilities("target", target)
 
-    def read(self, weights, input, target, pos_weight=1.0):
+    def unread(self, weights, input, target, pos_weight=1.0):
         if np.all(pos_weight):
-            return super().read(weights)
-        read = (pos_weight != 0) | (target != 1)
-        return read if weights is None else read & (weights != 0)
+            return super().unread(weights)
+        unread = (pos_weight == 0) & (target == 1)
+        return unread if weights is None else unread | (weights == 0)
 
     def terms(self, input, target, pos_weight=1.0):
         yes, no = pos_weight * target, 1 - target
@@ -216,10 +216,8 @@ class _FocalOfLabels(_Faded, Elementwise):
     def check(self, input, target):
         checks.probabilities("target", target)
 
-    def read(self, weights, input, target):
-        if self.alpha not in (0, 1):
-            return None
-        return target != 1 - self.alpha    # what has no weight
+    def unread(self, weights, input, target):
+        return target == 1 - self.alpha if self.alpha in (0, 1) else None    # what has no weight
 
     def terms(self, input, target):
         one, zero = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
@@ -326,6 +324,13 @@ class NLLLoss(_OfClasses, Rowwise):
 
     def check(self, input, target):
         checks.log_probabilities("input", input)
+
+    def without(self, block, unread, operands):
+        """Of other rows than its own entry nothing is used, so if all pass, none is copied."""
+        input, target = block.given
+        if np.maximum.reduce(input, axis=None, initial=0) > 0:
+            return super().without(block, unread, operands)
+        return block._replace(given=[input, np.where(unread, 0, target)])
 
     def terms(self, input, target):
         own = Own(target)
@@ -439,11 +444,15 @@ class _CrossEntropyOfProbabilities(_CrossEntropyOfShares):
     def weights(self, input, target):
         return None
 
-    def read(self, weights, input, target):
+    def unread(self, weights, input, target):
         if self.weight is None or self.weight.all():
             return None
-        read = self.share(input, target).any(axis=0)
-        return None if read.all() else read
+        return ~self.share(input, target).any(axis=0)
+
+    def without(self, block, unread, operands):
+        """Of the input: such a target is a distribution all the same, and one of zeros is not."""
+        input, _ = super().without(block, unread, operands).given
+        return block._replace(given=[input, block.given[1]])
 
     def denominator(self, input, target):
         return Rowwise.denominator(self, input, target)

@@ -99,6 +99,16 @@ def squared_error(loss, block, scale, slopes):
     return total
 
 
+@kernel("RMSELoss", gains=1.5)
+def root_of_squares(loss, block, factors, slopes):
+    """The sums, or the derivative by the factors of these."""
+    input, target = block
+    error = np.subtract(input, target, out=slopes[0] if slopes else None)
+    if slopes:
+        error *= 2 * factors[0]
+    return None if slopes else (dot(error, error), error.size)
+
+
 @kernel("BCELoss", gains=1.5)
 def of_probability(loss, block, scale, slopes):
     input, target = (np.minimum(part, 1) for part in block)    # rounding may lead beyond
@@ -209,6 +219,48 @@ def of_log_probability(loss, block, scale, slopes):
     if slopes:
         np.multiply(target, -scale, out=slopes[0])
     return dot(target, surprise)
+
+
+@kernel("HuberLoss", gains=1.3)
+def clipped_error(loss, block, scale, slopes):
+    """clipped * (error - clipped / 2)."""
+    input, target = block
+    error = input - target
+    clipped = error.clip(-loss.delta, loss.delta, out=slopes[0] if slopes else None)
+    total = dot(clipped, error) - dot(clipped, clipped) / 2
+    if slopes:
+        clipped *= scale
+    return total
+
+
+@kernel("SmoothL1Loss", gains=1.3)
+def clipped_share(loss, block, scale, slopes):
+    """The same in units of beta."""
+    if not loss.beta:
+        return None
+    input, target = block
+    error = input - target
+    if loss.beta != 1:
+        error /= loss.beta
+    clipped = error.clip(-1, 1, out=slopes[0] if slopes else None)
+    total = loss.beta * (dot(clipped, error) - dot(clipped, clipped) / 2)
+    if slopes:
+        clipped *= scale
+    return total
+
+
+@kernel("L1Loss", gains=1.3)
+def size_of_error(loss, block, scale, slopes):
+    input, target = block
+    error = np.subtract(input, target)
+    if not slopes:
+        return float(np.abs(error, out=error).sum())
+    gradient, = slopes
+    # np.sign in half the time; it differs for NaN, which makes the sum no number
+    gradient[...] = (error > 0).view(np.int8) - (error < 0).view(np.int8)
+    total = dot(gradient, error)
+    gradient *= scale
+    return total
 
 
 @kernel("MarginRankingLoss", gains=1.5)

@@ -183,9 +183,9 @@ class Loss(Generic[Slopes]):
     def weights_in_mean(self, *block):
         """What multiplies it besides in a mean."""
 
-    def read(self, weights, *block):
-        """Which elements or rows count for anything; None if all do."""
-        return None if weights is None or weights.all() else weights != 0
+    def unread(self, weights, *block):
+        """Which elements or rows count for nothing, whatever stands there; None if all count."""
+        return None if weights is None or weights.all() else weights == 0
 
     def denominator(self, *arrays):
         """What `mean` divides the sum by."""
@@ -304,26 +304,31 @@ class Loss(Generic[Slopes]):
                 output += more
         return total
 
-    def work(self, whole, operands, wanted, scale):
+    def work(self, block, operands, wanted, scale):
         """Fill in the results of a block; the sum of its losses, and what is to be added later."""
-        weights, none = self._all_weights(whole), self.reduction == "none"
-        read = self.read(weights, *whole.given)
-        block = whole._replace(weights=weights)
-        if read is not None:
-            block, weights = block.only(read, operands), weights if weights is None else weights[read]
+        weights, none = self._all_weights(block), self.reduction == "none"
+        unread = self.unread(weights, *block.given)
+        if unread is not None:
+            block = self.without(block, unread, operands)
+            if weights is None:
+                weights = (~unread).astype(block.given[0].dtype)
         self.check(*block.given)
         slopes = block.results[1:] if none and VALUE in wanted else block.results
         factor = scale if weights is None else scale * weights
         losses, total = self.compute(block.given, wanted, factor, slopes), 0.0
         if VALUE in wanted:
             losses = losses if weights is None else losses * weights
+            if unread is not None:
+                losses[unread] = 0    # be it 0 times nan
             if none:
                 block.results[0][...] = losses
             else:
                 total = _sum(losses)
-        if read is not None:
-            whole.fill(read, block)
-        return total, whole.store()
+        return total, block.store()
+
+    def without(self, block, unread, operands):
+        """The block with zeros, which any domain has, in the place of what is not read."""
+        return block.without(unread, operands)
 
     def _all_weights(self, block):
         weights = self.weights(*block.given) if block.weights is None else block.weights

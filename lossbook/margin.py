@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lossbook import checks
-from lossbook.blocks import Own, along_classes
+from lossbook.blocks import Own, along_classes, blank
 from lossbook.kernels import label_sets
 from lossbook.loss import option
 from lossbook.shapes import Rowwise
@@ -52,9 +52,16 @@ class MultiLabelSoftMarginLoss(Rowwise):
         checks.axes("input", input, 1, 2)
         checks.shape("target", target, input.shape, "input")
         checks.per_class(self.weight, input, -1)
-        if self.weight is not None and not self.weight.all():
-            input, target = (np.where(self.weight == 0, 0, array) for array in (input, target))
         return [input, target]
+
+    def block(self, given, outputs, where):
+        """What is not read here are entries of rows, those of classes of weight 0, and not rows."""
+        block = super().block(given, outputs, where)
+        if self.weight is None or self.weight.all():
+            return block
+        unread = self.weight == 0
+        return block._replace(given=[blank(part.swapaxes(0, -1), unread).swapaxes(0, -1)
+                                     for part in block.given])
 
     def check(self, input, target):
         checks.probabilities("target", target)

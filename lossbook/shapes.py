@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lossbook import checks
+from lossbook import checks, kernels
 from lossbook.blocks import Block, Operand, cuts, run
 from lossbook.loss import CURVATURE, GRADIENT, VALUE, Loss, Slopes, divisor_of, result_of
 from lossbook.sums import Sums, bare
@@ -269,27 +269,28 @@ class OfSums(Loss[Slopes]):
         return Sums(bare(self), tuple(sums), exponent, grouped=True)
 
     def layout(self, arrays, outputs):
-        """The axes of the groups first; what has a number for each group is 1 along all others."""
-        axes = arrays[0].ndim
+        """The axes of the groups first; one axis for all, if there is one group."""
+        axes, parts = arrays[0].ndim, [*arrays, *outputs]
         kept = tuple(self.kept(axes))
+        if not kept and all([part.flags.c_contiguous for part in parts]):
+            return [Operand(part.reshape(-1)) for part in parts]
         order = [*kept, *(axis for axis in range(axes) if axis not in kept)]
-        rest = (1,) * (axes - len(kept))
-        return ([Operand(array.transpose(order)) for array in arrays],
-                [Operand(part.reshape(part.shape + rest) if name else part.transpose(order))
-                 for name, part in outputs])
+        return [Operand(part.transpose(order)) for part in parts]
 
     def cuts(self, first):
         return cuts(first.shape, self.block_bytes // first.itemsize) or [...]
 
     def _add_up(self, arrays, exponent):
         """The sums over each group of all summands, measured in a power of two."""
-        given, _ = self.layout(arrays, [])
-        axes, groups = arrays[0].ndim, self.value_shape(*arrays)
-        rest = tuple(range(len(groups), axes))
+        given, groups = self.layout(arrays, []), self.value_shape(*arrays)
+        rest = tuple(range(len(groups), given[0].view.ndim))
+        kernel = self._kernel(given)
 
         def work(where):
             block = self._block(given, where, exponent)
             self.check(*block)
+            if kernel:
+                return kernel(self, block, None, [])
             return [_sum_over(rest, part, block[0]) for part in next(self.terms(*block))]
 
         cuts, totals = self.cuts(given[0].view), None
@@ -299,14 +300,19 @@ class OfSums(Loss[Slopes]):
                 total.at(where)[...] += part
         return [total.view.reshape(groups)[()] for total in totals]
 
+    def _kernel(self, given):
+        kernel = kernels.of(type(self)) if given[0].view.ndim == 1 else None
+        return kernel and kernel.function
+
     def _block(self, given, where, exponent):
         parts = [part.at(where) for part in given]
         return [np.ldexp(part, -exponent) for part in parts] if exponent else parts
 
     def _differentiate(self, arrays, outer, order, scale, exponent, result):
         """Fill in the first or second derivative, by the chain rule, block by block."""
-        given, (output,) = self.layout(arrays, [("", result)])
-        rest = (1,) * (arrays[0].ndim - np.ndim(outer[VALUE]))
+        *given, output = self.layout(arrays, [result])
+        rest = (1,) * (output.view.ndim - len(self.value_shape(*arrays)))
+        kernel = self._kernel(given) if order == GRADIENT else None
 
         def by_group(factor):
             factor = np.asarray(factor * scale)
@@ -316,14 +322,16 @@ class OfSums(Loss[Slopes]):
         bends = [[by_group(bend) for bend in row] for row in outer[CURVATURE]] if order > 1 else []
 
         def work(where):
-            terms = self._wanted(self.terms(*self._block(given, where, exponent)), (order,))
-            first = terms[GRADIENT]
-            total = _combined([slope.at(where) for slope in slopes], terms[order])
-            for bend, slope in zip(bends, first):
-                total = total + slope * _combined([part.at(where) for part in bend], first)
+            block, factors = self._block(given, where, exponent), [part.at(where) for part in slopes]
+            if kernel:
+                return kernel(self, block, factors, [output.at(where)])
+            terms = self._wanted(self.terms(*block), (order,))
+            total = _combined(factors, terms[order])
+            for bend, slope in zip(bends, terms[GRADIENT]):
+                total = total + slope * _combined([part.at(where) for part in bend], terms[GRADIENT])
             output.at(where)[...] = np.ldexp(total, -exponent) if order > 1 else total
 
-        for _ in run(work, self.cuts(given[0].view)):
+        for _ in run(work, self.cuts(output.view)):
             pass
 
 
