@@ -1,13 +1,13 @@
 """Kernels: for some losses the arithmetic of `terms` in fewer passes over a block.
 
 A kernel takes the loss, the arrays of a block, what the derivatives are to be multiplied by, and
-the arrays to write them to, of which there are none if only the value is wanted. One of an
-elementwise loss returns the sum of the losses of a block, one of rows the loss of each row. What
-is not finite, or None, leaves the block to `terms`. The results are those of `terms` up to
-rounding, and the tests hold both against 50 digits.
+the arrays to write them to, of which there are none if only the value is wanted. One of rows
+returns the loss of each row. One of elements adds to a `Total`, which makes one sum of the losses,
+or keeps each, as the call needs it. What is not finite, or not done, is left to `terms`. The
+results are those of `terms` up to rounding, and the tests hold both against 50 digits.
 
-None is here that gains less than 1.3 times: each says how much faster value and gradient are with
-it, float32, one thread, measured by `benchmarks/kernels.py`.
+None is here that gains less than 1.3 times: each says how much faster value and gradient of 10⁶
+numbers are with it, float32, one thread (`benchmarks/kernels.py`).
 """
 
 from collections.abc import Callable
@@ -24,8 +24,16 @@ class Kernel(NamedTuple):
     """A function in place of the `terms` of the loss of a given name."""
 
     function: Callable
-    by_rows: bool    # returns the loss of each row, and takes a factor for each
+    by_rows: bool    # returns the loss of each row
     gains: float
+
+    def losses(self, loss, block, scale, slopes, each):
+        """The losses of a block, or their sum; None leaves it to `terms`."""
+        if self.by_rows:
+            return self.function(loss, block, scale, slopes)
+        total = Total(each)
+        left = self.function(loss, block, scale, slopes, total) is NotImplemented
+        return None if left else total.losses
 
 
 KERNELS = {}
@@ -80,6 +88,23 @@ def has_root(square):
     return square.min(initial=np.inf) > kind.tiny / kind.eps and square.max(initial=0) < np.inf
 
 
+class Total:
+    """The sum of the losses of a block, in so many summands; or each loss, where it is asked for."""
+
+    def __init__(self, each=False):
+        self.each, self.losses = each, 0.0
+
+    def add(self, part, factor=None, times=1.0):
+        """Add times * part * factor, before the kernel writes over them."""
+        if self.each:
+            part = part.copy() if factor is None else part * factor
+            part *= times
+            self.losses = part if isinstance(self.losses, float) else np.add(self.losses, part, out=part)
+        else:
+            self.losses += times * (
+                float(part.sum()) if factor is None else dot(part, factor))
+
+
 def tail_of(x):
     """exp(-|x|), in one buffer."""
     tail = np.abs(x)
@@ -89,35 +114,52 @@ def tail_of(x):
 
 # ------------------------------------------------------------------ elementwise
 
-@kernel("MSELoss", gains=1.5)
-def squared_error(loss, block, scale, slopes):
+@kernel("MSELoss", gains=2.4)
+def squared_error(loss, block, scale, slopes, total):
     input, target = block
     error = np.subtract(input, target, out=slopes[0] if slopes else None)
-    total = dot(error, error)
+    total.add(error, error)
     if slopes:
         error *= 2 * scale
-    return total
 
 
-@kernel("RMSELoss", gains=1.5)
-def root_of_squares(loss, block, factors, slopes):
-    """The sums, or the derivative by the factors of these."""
+@kernel("HuberLoss", gains=1.8)
+def clipped_error(loss, block, scale, slopes, total):
+    """clipped * (error - clipped / 2)."""
     input, target = block
-    error = np.subtract(input, target, out=slopes[0] if slopes else None)
+    error = input - target
+    clipped = error.clip(-loss.delta, loss.delta, out=slopes[0] if slopes else None)
+    total.add(clipped, error)
+    total.add(clipped, clipped, -0.5)
     if slopes:
-        error *= 2 * factors[0]
-    return None if slopes else (dot(error, error), error.size)
+        clipped *= scale
 
 
-@kernel("BCELoss", gains=1.5)
-def of_probability(loss, block, scale, slopes):
+@kernel("SmoothL1Loss", gains=2.4)
+def clipped_share(loss, block, scale, slopes, total):
+    """The same in units of beta."""
+    if not loss.beta:
+        return NotImplemented
+    input, target = block
+    error = input - target
+    if loss.beta != 1:
+        error /= loss.beta
+    clipped = error.clip(-1, 1, out=slopes[0] if slopes else None)
+    total.add(clipped, error, loss.beta)
+    total.add(clipped, clipped, -loss.beta / 2)
+    if slopes:
+        clipped *= scale
+
+
+@kernel("BCELoss", gains=1.4)
+def of_probability(loss, block, scale, slopes, total):
     input, target = (np.minimum(part, 1) for part in block)    # rounding may lead beyond
     log = np.log(input, out=slopes[0] if slopes else None)
     log.clip(-100, 0, out=log)
-    total = dot(target, log)
+    total.add(target, log, -1)
     np.log1p(-input, out=log)
     log.clip(-100, 0, out=log)
-    total += dot(1 - target, log)
+    total.add(1 - target, log, -1)
     if slopes:
         spread = 1 - input
         spread *= input
@@ -125,29 +167,27 @@ def of_probability(loss, block, scale, slopes):
         gradient = np.subtract(input, target, out=log)
         gradient /= spread
         gradient *= scale
-    return -total
 
 
-@kernel("BCEWithLogitsLoss", gains=2)
-def of_logit(loss, block, scale, slopes):
+@kernel("BCEWithLogitsLoss", gains=3)
+def of_logit(loss, block, scale, slopes, total):
     """With s = 1 for logits above 0 and else 0, and t = exp(-|x|), the loss is (s - y) x +
     log(1 + t) and its gradient (s - y) - (2 s - 1) t / (1 + t), which cancels no more than that of
     `terms`.
     """
     if len(block) > 2:    # a pos_weight
-        return None
+        return NotImplemented
     input, target = block
     tail = tail_of(input)
     buffer = slopes[0] if slopes else np.empty_like(input)
-    total = float(np.log1p(tail, out=buffer).sum())
-    side = (input >= 0).astype(input.dtype)
+    total.add(np.log1p(tail, out=buffer))
     if slopes:
         tail /= np.add(tail, 1, out=buffer)
+    side = (input >= 0).astype(input.dtype)
     np.subtract(side, target, out=buffer)
-    total += dot(buffer, input)
+    total.add(buffer, input)
     if slopes:
         _to_tail(side, tail, buffer, scale)
-    return total
 
 
 def _to_tail(side, tail, gradient, scale):
@@ -159,29 +199,30 @@ def _to_tail(side, tail, gradient, scale):
     gradient *= scale
 
 
-@kernel("SoftMarginLoss", gains=2)
-def of_margin(loss, block, scale, slopes):
+@kernel("SoftMarginLoss", gains=1.6)
+def of_margin(loss, block, scale, slopes, total):
     input, target = block
     margin = input * target
     tail = tail_of(margin)
     buffer = slopes[0] if slopes else np.empty_like(input)
-    total = float(np.log1p(tail, out=buffer).sum())
+    total.add(np.log1p(tail, out=buffer))
     if slopes:
         np.maximum((margin <= 0).astype(input.dtype), tail, out=buffer)
         tail += 1
         buffer /= tail
         buffer *= target
         buffer *= -scale
-    return total - float(margin.clip(-np.inf, 0, out=margin).sum())
+    total.add(margin.clip(-np.inf, 0, out=margin), times=-1)
 
 
-@kernel("PoissonNLLLoss", gains=1.5)
-def of_log_rate(loss, block, scale, slopes):
+@kernel("PoissonNLLLoss", gains=1.4)
+def of_log_rate(loss, block, scale, slopes, total):
     if loss.full or not loss.log_input:
-        return None
+        return NotImplemented
     log_input, target = block
     rate = np.exp(log_input)
-    total = float(rate.sum()) - dot(target, log_input)
+    total.add(rate)
+    total.add(target, log_input, -1)
     if slopes:
         gradient, = slopes
         np.subtract(rate, target, out=gradient)
@@ -190,96 +231,40 @@ def of_log_rate(loss, block, scale, slopes):
         gradient += np.expm1(np.clip(log_input, -half, half))
         gradient -= np.clip(rate, np.exp(-half), np.exp(half)) - 1
         gradient *= scale
-    return total
 
 
-@kernel("GaussianNLLLoss", gains=1.5)
-def of_mean_and_variance(loss, block, scale, slopes):
+@kernel("GaussianNLLLoss", gains=1.6)
+def of_mean_and_variance(loss, block, scale, slopes, total):
+    if loss.full:
+        return NotImplemented
     input, target, var = block
     error, var = input - target, var.clip(loss.eps, np.inf)
     pull = np.divide(error, var, out=slopes[0] if slopes else None)
     error *= pull
-    total = (float(np.log(var).sum()) + float(error.sum())) / 2
+    total.add(np.log(var), times=0.5)
+    total.add(error, times=0.5)
     if slopes:
         np.subtract(1, error, out=error)
         np.divide(error, var, out=slopes[1])
-        slopes[1] *= scale / 2
+        slopes[1] *= scale * 0.5
         pull *= scale
-    return total + loss.constant * error.size
 
 
-@kernel("KLDivLoss", gains=1.5)
-def of_log_probability(loss, block, scale, slopes):
+@kernel("KLDivLoss", gains=1.8)
+def of_log_probability(loss, block, scale, slopes, total):
     if loss.log_target:
-        return None
+        return NotImplemented
     input, target = block
     surprise = target.clip(np.finfo(target.dtype).smallest_subnormal, np.inf)    # 0 log 0 = 0
     np.log(surprise, out=surprise)
     surprise -= input
+    total.add(target, surprise)
     if slopes:
         np.multiply(target, -scale, out=slopes[0])
-    return dot(target, surprise)
 
 
-@kernel("HuberLoss", gains=1.3)
-def clipped_error(loss, block, scale, slopes):
-    """clipped * (error - clipped / 2)."""
-    input, target = block
-    error = input - target
-    clipped = error.clip(-loss.delta, loss.delta, out=slopes[0] if slopes else None)
-    total = dot(clipped, error) - dot(clipped, clipped) / 2
-    if slopes:
-        clipped *= scale
-    return total
-
-
-@kernel("SmoothL1Loss", gains=1.3)
-def clipped_share(loss, block, scale, slopes):
-    """The same in units of beta."""
-    if not loss.beta:
-        return None
-    input, target = block
-    error = input - target
-    if loss.beta != 1:
-        error /= loss.beta
-    clipped = error.clip(-1, 1, out=slopes[0] if slopes else None)
-    total = loss.beta * (dot(clipped, error) - dot(clipped, clipped) / 2)
-    if slopes:
-        clipped *= scale
-    return total
-
-
-@kernel("L1Loss", gains=1.3)
-def size_of_error(loss, block, scale, slopes):
-    input, target = block
-    error = np.subtract(input, target)
-    if not slopes:
-        return float(np.abs(error, out=error).sum())
-    gradient, = slopes
-    # np.sign in half the time; it differs for NaN, which makes the sum no number
-    gradient[...] = (error > 0).view(np.int8) - (error < 0).view(np.int8)
-    total = dot(gradient, error)
-    gradient *= scale
-    return total
-
-
-@kernel("MarginRankingLoss", gains=1.5)
-def of_two_scores(loss, block, scale, slopes):
-    input1, input2, target = block
-    gap = input1 - input2
-    gap *= target
-    np.subtract(loss.margin, gap, out=gap)
-    violated = (gap > 0).astype(gap.dtype)
-    total = dot(violated, gap)
-    if slopes:
-        violated *= scale
-        np.multiply(target, violated, out=slopes[1])
-        np.negative(slopes[1], out=slopes[0])
-    return total
-
-
-@kernel("HingeEmbeddingLoss", gains=1.5)
-def of_distance(loss, block, scale, slopes):
+@kernel("HingeEmbeddingLoss", gains=4.4)
+def of_distance(loss, block, scale, slopes, total):
     input, target = block
     alike = (target > 0).astype(input.dtype)
     gap = loss.margin - input
@@ -288,7 +273,20 @@ def of_distance(loss, block, scale, slopes):
         np.maximum((gap > 0).astype(input.dtype), alike, out=gradient)
         gradient *= target
         gradient *= scale
-    return dot(alike, input) + dot(1 - alike, gap.clip(0, np.inf, out=gap))
+    total.add(alike, input)
+    total.add(np.subtract(1, alike, out=alike), gap.clip(0, np.inf, out=gap))
+
+
+# ------------------------------------------------------------------ sums of groups
+
+@kernel("RMSELoss", gains=2.6)
+def root_of_squares(loss, block, factors, slopes):
+    """The sums, or the derivative by the factors of these."""
+    input, target = block
+    error = np.subtract(input, target, out=slopes[0] if slopes else None)
+    if slopes:
+        error *= 2 * factors[0]
+    return None if slopes else (dot(error, error), error.size)
 
 
 # ------------------------------------------------------------------ rows

@@ -338,8 +338,9 @@ class Loss(Generic[Slopes]):
     def compute(self, given, wanted, factor, slopes):
         """The losses of a block, or their sum; their derivatives, times factor, go to `slopes`."""
         kernel = None if CURVATURE in wanted else kernels.of(type(self))
-        if kernel and (kernel.by_rows or type(factor) is float and self.reduction != "none"):
-            losses = kernel.function(self, given, factor, slopes)
+        if kernel:
+            each = self.reduction == "none" or type(factor) is not float
+            losses = kernel.losses(self, given, factor, slopes, each)
             if losses is not None and np.isfinite(losses).all():
                 return losses
         terms, slopes = self._wanted(self.terms(*given), wanted), list(slopes)
