@@ -16,7 +16,6 @@ from tools.guards import read_toc
 from tools.notebooks import ROOT, read
 
 LABELS = [f"A{n}" for n in range(1, 24)] + [f"B{n}" for n in range(1, 39)]
-SHARED = ROOT.parent / "shared"     # beside the project, on the machine where it was written
 
 
 def rows(name):
@@ -35,12 +34,6 @@ def places(lines):
     """000:3-5, 001:7 as [("000", "3-5"), ("001", "7")]."""
     assert re.fullmatch(r"\d{3}:\d+(-\d+)?(, \d{3}:\d+(-\d+)?)*", lines), lines
     return [tuple(place.split(":")) for place in lines.split(", ")]
-
-
-def shared(name):
-    if not (SHARED / name).exists():
-        pytest.skip(f"{name} is not here")
-    return SHARED / name
 
 
 # ---------------------------------------------------------------------------------------- errata
@@ -65,24 +58,11 @@ def test_it_says_what_and_what_is_true(row):
         assert len(text) >= 10 and text.endswith(".")
 
 
-def test_the_lines_are_those_of_the_check():
-    """Of each `#### A1 [WRONG] 000:119-123, 001:223-227 (CTC)` in the check of the sources."""
-    check = shared("source-check.md").read_text(encoding="utf-8")
-    heads = dict(re.findall(r"(?m)^#### ([AB]\d+) \[.*?\] (.+)$", check))
-    assert list(heads) == LABELS
-    for row in ERRATA:
-        for source, lines in re.findall(r"(\d{3}):([\d,-]+)", heads[row["label"]]):
-            wanted = {(source, line) for line in lines.strip(",").split(",")}
-            assert wanted <= set(places(row["lines"])), row["label"]
-
-
-def test_the_typing_slips_stand_in_the_sources():
-    folder = shared("sources")
+def test_a_typing_slip_differs_from_what_is_right():
+    assert len(TYPOS) == 27
     for row in TYPOS:
-        assert row["says"] != row["right"]
-        for source, line in places(row["lines"]):
-            text = next(folder.glob(f"{source}_*")).read_text(encoding="utf-8").splitlines()
-            assert row["says"] in text[int(line) - 1], row
+        assert row["says"] and row["right"] and row["says"] != row["right"]
+        assert places(row["lines"])
 
 
 # -------------------------------------------------------------------------------------- glossary

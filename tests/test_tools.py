@@ -265,7 +265,6 @@ def test_refresh_lists_a_new_page_after_the_last_of_its_folder():
 
 
 def test_refresh_stores_what_a_run_gives_and_keeps_a_failing_notebook(tmp_path, capsys):
-    pytest.importorskip("ipykernel")
     (tmp_path / "here.txt").write_text("0.5")
     good, bad = tmp_path / "good.ipynb", tmp_path / "bad.ipynb"
     good.write_text(canonical(new_notebook(cells=[code("import sys; print(open('here.txt').read())"), code("1 + 1")])), encoding="utf-8")
