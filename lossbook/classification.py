@@ -230,8 +230,8 @@ class FocalLoss(Rowwise):
         yes, no = one * target, zero * (1 - target)
         of_yes, of_no = tee(logistic(input))
         swapped = ((b, a) for a, b in of_no)    # logistic(-input)
-        for sign, of_yes, of_no in zip((1, -1, 1), self._faded(of_yes), self._faded(swapped)):
-            yield yes * of_yes + sign * no * of_no
+        for sign, cost, other in zip((1, -1, 1), self._faded(of_yes), self._faded(swapped)):
+            yield yes * cost + sign * no * other
 
     def _classes(self, input, target):
         own, powers, rest, parts = self._against_others(input, target)

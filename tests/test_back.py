@@ -1,6 +1,7 @@
-"""The ledgers of the back matter: `book/data/errata.csv`, `typos.csv` and `glossary.csv`, row by row.
+"""The ledgers of the back matter, `errata.csv`, `typos.csv` and `glossary.csv`, row by row.
 
-What their pages print is compared by nbval; here the files are complete, and what they name is there.
+What their pages print is compared by nbval; here the files are complete, and what they name is
+there.
 """
 
 import csv
@@ -45,7 +46,8 @@ def test_the_errata_are_complete():
 @pytest.mark.parametrize("row", ERRATA, ids=by("label"))
 def test_one_executed_cell_shows_it(row):
     assert row["page"] in read_toc()
-    cells = [cell for cell in read(ROOT / f"{row['page']}.ipynb").cells if row["quote"] in cell.source]
+    cells = [cell for cell in read(ROOT / f"{row['page']}.ipynb").cells
+             if row["quote"] in cell.source]
     assert len(row["quote"]) >= 12
     assert [cell.cell_type for cell in cells] == ["code"]
     assert cells[0].outputs

@@ -1,7 +1,7 @@
 """What each line of the five sources became: `book/data/sources.csv`, row by row.
 
-A row names a topic, the source and its lines, the page that treats them and a fragment of the one cell
-that does.
+A row names a topic, the source and its lines, the page that treats them and a fragment of the one
+cell that does.
 """
 
 import csv

@@ -691,7 +691,8 @@ PITFALLS = {
                 lambda _: says(F.linear_cross_entropy, "number of elements in the output"), True,
                 because=DOCS, truth="it divides by the weights of the targets kept"),
         Pitfall("section 5", "the mean divides by the weights of the targets",
-                lambda _: F.linear_cross_entropy(LOGITS, torch.eye(3).double(), CLASSES, weight=WEIGHT),
+                lambda _: F.linear_cross_entropy(LOGITS, torch.eye(3).double(), CLASSES,
+                                                 weight=WEIGHT),
                 0.5326059,
                 because="test_linear.py::test_it_is_cross_entropy_of_the_logits_however_they_are_cut"),
     ],
@@ -755,7 +756,7 @@ def test_every_loss_has_its_page():
 
 
 def test_every_row_is_here():
-    """The pitfalls that were measured before the book was written, but for those that are advice."""
+    """The pitfalls that were measured before the book was written, but for advice."""
     advice = {2, 12, 13, 19, 43, 44, 45, 48, 56, 69, 76}
     wanted = {str(row) for row in set(range(1, 98)) - advice}    # of functions and modules
     wanted |= {f"D{row}" for row in range(1, 14)} | {"E"}    # of documentation; conventions
