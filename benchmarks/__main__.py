@@ -40,7 +40,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="PART",
                         help=f"of {', '.join(PARTS)}; all, if none is named")
-    parser.add_argument("--quick", action="store_true", help="smaller and shorter; nothing is written")
+    parser.add_argument("--quick", action="store_true",
+                        help="smaller and shorter; nothing is written")
     parser.add_argument("--gate", type=float, metavar="FACTOR",
                         help="fail if anything is above so many times its bar")
     given = parser.parse_args()

@@ -2,8 +2,8 @@
 
 Errors are in ulp (units in the last place of the true number), and in ulp × (1 + κ): an ulp plus
 what the rounding of the arguments alone does to the true number. `lost` counts results that are not
-finite where the truth is. `ours` and `torch` are without a reduction, where the value of each element
-shows; `summed` is our gradient with one, which a kernel writes that is made for speed.
+finite where the truth is. `ours` and `torch` are without a reduction, where the value of each
+element shows; `summed` is our gradient with one, which a kernel writes that is made for speed.
 """
 
 import numpy as np

@@ -23,7 +23,7 @@ def growth(quick=False):
             shortest = min(best(lambda: loss.value_and_grad(*arrays), n * 1.5e-8 + 0.05)
                            for _ in range(2))
             per_element.append(round(shortest / n * 1e9, 3))
-        value, gradient = loss.value_and_grad(*arrays)
+        value, _ = loss.value_and_grad(*arrays)
         error = max(abs(float(v) / truth - 1) for v in (value, loss(*arrays)))
         extra = extra_bytes(lambda: loss.value_and_grad(*arrays))
         spread = max(per_element) / min(per_element)
@@ -31,8 +31,9 @@ def growth(quick=False):
                      "ns_per_element": per_element, "spread": round(spread, 2),
                      "relative_error": float(f"{error:.1e}"), "extra_bytes": extra})
         ok = spread <= FLAT and error <= ERROR and extra <= EXTRA
-        print(f"{str(case):24} ns per element {per_element}, spread {spread:.2f}; error of the mean "
-              f"{error:.0e}; {extra / 2**20:.1f} MiB  {'ok' if ok else 'above a bar'}", flush=True)
+        print(f"{str(case):24} ns per element {per_element}, spread {spread:.2f}; "
+              f"error of the mean {error:.0e}; {extra / 2**20:.1f} MiB  "
+              f"{'ok' if ok else 'above a bar'}", flush=True)
     return rows
 
 

@@ -53,7 +53,7 @@ def contenders(x, matrix, labels):
 
 
 def linear(quick=False):
-    """One row for each (rows, features, classes): ratios of time, and memory beyond the gradients."""
+    """A row for each (rows, features, classes): ratios of time, memory beyond the gradients."""
     table = []
     for n, d, c in [(1024, 256, 8000)] if quick else [ACCEPTED]:
         rng = np.random.default_rng(0)
@@ -80,10 +80,11 @@ def linear(quick=False):
                "seconds": round(min(times["ours"]), 3), "ratio": shares, "extra_bytes": memory}
         table.append(row)
         ok = shares["plain"] <= BAR and memory["ours"] <= EXTRA
-        print(f"{n:>6,} x {d} to {c:,} classes: time to plain NumPy {shares['plain']:.2f}, to torch "
-              f"{shares['torch']:.2f}, to torch in chunks {shares['chunked']:.2f}; memory beyond the "
-              f"gradients {memory['ours'] / 2**20:.0f} MiB, plain {memory['plain'] / 2**20:.0f} MiB"
-              f"  {'ok' if ok else 'above the bar'}", flush=True)
+        print(f"{n:>6,} x {d} to {c:,} classes: time to plain NumPy {shares['plain']:.2f}, "
+              f"to torch {shares['torch']:.2f}, to torch in chunks {shares['chunked']:.2f}; "
+              f"memory beyond the gradients {memory['ours'] / 2**20:.0f} MiB, "
+              f"plain {memory['plain'] / 2**20:.0f} MiB  {'ok' if ok else 'above the bar'}",
+              flush=True)
     return table
 
 

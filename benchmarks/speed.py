@@ -1,4 +1,4 @@
-"""Value and gradient beside torch's forward and backward pass: every loss, from 10³ to 10⁷ elements.
+"""Value and gradient beside torch's forward and backward pass, from 10³ to 10⁷ elements.
 
 What is measured are the cases of the tests with their first options, in float32. `add` is one
 np.add over the input, the limit that memory sets. Peers where they run: torch.compile, and the

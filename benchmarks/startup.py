@@ -53,7 +53,8 @@ def startup(quick=False):
 def executed(notebook, folder):
     """The seconds that a kernel takes from its start to its end."""
     start = time.perf_counter()
-    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": folder}}).execute()
+    nbclient.NotebookClient(notebook, timeout=120,
+                            resources={"metadata": {"path": folder}}).execute()
     return time.perf_counter() - start
 
 

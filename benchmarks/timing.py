@@ -1,4 +1,4 @@
-"""How everything here is measured: in turns, one process, one thread, best of many, median of rounds."""
+"""How everything is measured: in turns, one process, one thread, best of many, median of rounds."""
 
 import os
 import platform

@@ -355,6 +355,7 @@ CATALOGUE = {
 
 
 def cousins(name):
-    """The losses to compare a loss with: those that its row names, then those whose rows name it."""
+    """The losses to compare a loss with: those that its row names, then those that name it."""
     return list(dict.fromkeys([*CATALOGUE[name].cousins,
-                               *(other for other, row in CATALOGUE.items() if name in row.cousins)]))
+                               *(other for other, row in CATALOGUE.items()
+                                 if name in row.cousins)]))

@@ -70,7 +70,8 @@ def known(loss, names):
     for name in set(names) - set(loss.arguments):
         if name in vars(loss):
             kind = type(loss).__name__
-            refuse(name, f"an option of the loss, {kind}({name}=…)", "it as an argument of the call",
+            refuse(name, f"an option of the loss, {kind}({name}=…)",
+                   "it as an argument of the call",
                    TypeError)
         refuse(name, f"the arguments {', '.join(loss.arguments)}", f"one named {name!r}", TypeError)
 
@@ -161,7 +162,7 @@ def held(name, array, dtype):
 
 
 def options_held(options, dtype):
-    """Refuse an option that is infinite or next to 0 in the type of the data, and was not before."""
+    """Refuse an option that the type of the data makes infinite or takes next to 0."""
     if dtype == np.float64:
         return    # as options are
     tiny, largest = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
@@ -272,7 +273,8 @@ def _refuse_part(name, part):
         refuse(name, "an array of numbers in their order", f"{kind}: list its values in that order",
                TypeError)
     if isinstance(part, (Iterator, Set)):
-        refuse(name, "an array of numbers in their order", f"{kind}: list(x) makes it one", TypeError)
+        refuse(name, "an array of numbers in their order", f"{kind}: list(x) makes it one",
+               TypeError)
     if part is None or kind in ("NAType", "NaTType"):    # of pandas
         refuse(name, "real numbers", f"{kind}: drop what is missing, or fill it in", TypeError)
     if _masked(part) or hasattr(part, "__array__") and _masked(_taken(name, part, np.asanyarray)):
@@ -374,10 +376,12 @@ def shares(name, array, scores, axis, like="input"):
 
 
 def classes(name, value, scores, axis, ignore_index=None):
-    """Integer labels 0 … C - 1, one for each row of the scores; `ignore_index` may stand for none."""
-    array, rows, count = integers(name, value, "integer classes"), _rows(scores, axis), scores.shape[axis]
+    """Integer labels 0 … C - 1, one for each row of scores; `ignore_index` may stand for none."""
+    array = integers(name, value, "integer classes")
+    rows, count = _rows(scores, axis), scores.shape[axis]
     if array.shape == scores.shape != rows:
-        refuse(name, f"shape {rows}, as the rows of input has", f"shape {array.shape} and integers, "
+        refuse(name, f"shape {rows}, as the rows of input has",
+               f"shape {array.shape} and integers, "
                f"which name classes: of one-hot rows take {name}.argmax(axis={axis % scores.ndim})")
     shape(name, array, rows, "the rows of input")
     if array.min(initial=0) >= 0 and array.max(initial=0) < count:

@@ -26,8 +26,9 @@ class PoissonNLLLoss(Elementwise):
         Whether the first argument is the logarithm of the rate. With False it is the rate itself, 0
         or above, and the loss is :math:`x - y \log(x + \varepsilon)`.
     full : bool, default False
-        Whether to add Stirling's approximation of log y!, :math:`y \log y - y + \frac12 \log 2\pi y`,
-        for counts above 1. It does not depend on the prediction.
+        Whether to add Stirling's approximation of log y!,
+        :math:`y \log y - y + \frac12 \log 2\pi y`, for counts above 1. It does not depend on the
+        prediction.
     eps : positive float, default 1e-8
         Keeps the logarithm finite at a rate of 0; it moves the minimum by as much.
 
@@ -94,7 +95,8 @@ class GaussianNLLLoss(Elementwise[tuple[Array, Array]]):
     full : bool, default False
         Whether to add the constant :math:`\frac12 \log 2 \pi`.
     eps : positive float, default 1e-6
-        A floor: a smaller variance counts as eps. The gradient passes through the floor, as torch's.
+        A floor: a smaller variance counts as eps. The gradient passes through the floor, as
+        torch's.
 
     The mean divides by the number of elements of the input. The gradients, in input and var, are
     :math:`(x - y) / v` and :math:`(1 - (x - y)^2 / v) / 2v`; where an argument was broadcast they

@@ -63,8 +63,8 @@ class Loss(Generic[Slopes]):
     Every subclass is a frozen dataclass whose options are keyword-only and checked when it is made.
 
     reduction : 'mean' (default), 'sum' or 'none'
-        `none` gives one loss per element (or row), `sum` adds them up, and `mean` divides the sum by
-        the loss's denominator. The gradient of `none` is that of the sum. The mean of nothing
+        `none` gives one loss per element (or row), `sum` adds them up, and `mean` divides the sum
+        by the loss's denominator. The gradient of `none` is that of the sum. The mean of nothing
         raises `ValueError`; the sum of nothing is 0.
 
     Arrays are float32 or float64, or integers, which take the type of the others, float64 if there

@@ -1,4 +1,4 @@
-"""Binomial and Poisson probabilities of any size, how far apart the two are, and Stirling's formula.
+"""Binomial and Poisson probabilities of any size, how far apart they are, Stirling's formula.
 
 Counts are whole numbers from 0 to 2⁵³, of integer or floating-point type; up to there float64 holds
 every whole number. Arguments are broadcast against each other, and results are float64.
@@ -236,7 +236,7 @@ def binomial_poisson_distance(n: ArrayLike, p: ArrayLike) -> Value:
 
 
 def _distance(n, p):
-    """Where the binomial is the larger one, and by how much: the Poisson tail above n is not needed.
+    """Where the binomial is the larger one, by how much: the Poisson tail above n is not needed.
 
     What lies further than 10 √(np) + 50 from the mean has, by Bernstein's inequality, a probability
     below 2 exp(-50).

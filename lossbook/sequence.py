@@ -66,9 +66,9 @@ class CTCLoss(Whole):
     class: the loss is concave in log_probs.
 
     Raises ``ValueError`` for log-probabilities above 0 (up to 1e-6, or 1e-3 in float32), labels
-    that are blank or no class, and lengths that are negative, beyond T, or do not fit the targets; ``TypeError`` for data of other
-    types. Source: Graves et al. (2006), *Connectionist temporal classification: labelling
-    unsegmented sequence data with recurrent neural networks*.
+    that are blank or no class, and lengths that are negative, beyond T, or do not fit the targets;
+    ``TypeError`` for data of other types. Source: Graves et al. (2006), *Connectionist temporal
+    classification: labelling unsegmented sequence data with recurrent neural networks*.
 
     >>> log_probs = np.log([[0.6, 0.4], [0.6, 0.4]])       # two frames; 0 is the blank
     >>> print(CTCLoss()(log_probs, [1], 2, 1).round(6))    # 0.64: all paths but the one of blanks
@@ -130,7 +130,8 @@ class CTCLoss(Whole):
         """The most probable path that spells the target, as classes: integers of shape (T, N).
 
         This is the Viterbi alignment. It is -1 behind the end of the input, and in all frames of a
-        target that no path can spell, or of an input with nan. Among equals it takes the path that stays.
+        target that no path can spell, or of an input with nan. Among equals it takes the path that
+        stays.
 
         >>> log_probs = np.log([[0.6, 0.4], [0.6, 0.4], [0.1, 0.9]])
         >>> print(CTCLoss().best_path(log_probs, [1], 3, 1))

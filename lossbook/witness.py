@@ -204,7 +204,7 @@ def _rmse(input, target):
 
 
 def _focal(alpha, gamma, reduction):
-    """Focal loss as its paper writes it, for autograd; classes take the softmax, labels the sigmoid."""
+    """Focal loss as its paper writes it, for autograd: softmax for classes, sigmoid for labels."""
     def loss(input, target):
         if input.shape == target.shape:
             yes, no = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
@@ -250,9 +250,9 @@ def three_witnesses(loss, *arrays, rtol=None, atol=None):
       the same.
     - SymPy: value and derived gradient of the formula, in 50-digit arithmetic, then reduced.
     - torch: the twin's forward pass on the same numbers, and ``backward()``. Its gradient of CTC is
-      that in the logits, which the others give in a row of its own. Where torch has no such loss and
-      `COMPOSED` no twin, it is the formula, printed for torch: then the value has two witnesses that
-      share nothing, and the gradient three.
+      that in the logits, which the others give in a row of its own. Where torch has no such loss
+      and `COMPOSED` no twin, it is the formula, printed for torch: then the value has two witnesses
+      that share nothing, and the gradient three.
 
     Returns an `Agreement`; raises `Disagreement`. With ``reduction="none"`` the gradient is that of
     the sum.
@@ -306,7 +306,7 @@ def _add_logits(loss, arrays, labels, testimony, together):
     for said in (testimony["lossbook"], together):
         said.append(_as_float64(loss.grad_logits(*arrays)))
     partial = testimony["SymPy"][-1]
-    total = partial.sum(axis=-1, keepdims=True)    # 0 behind the end of the input, which is not read
+    total = partial.sum(axis=-1, keepdims=True)    # 0 behind the end of the input: not read
     probabilities = np.exp(np.where(total == 0, 0, np.asarray(arrays[0], np.float64)))
     testimony["SymPy"].append(partial - probabilities * total)
     testimony["torch"].insert(-1, None)
@@ -347,7 +347,8 @@ def _torch_witness(name, formula, options, arrays):
     floats = [array.dtype for array in arrays if array.dtype.kind == "f"]
     real = np.result_type(*(floats or [np.float64])).newbyteorder("=")    # as the losses take them
     for (argument, symbol), array in zip(formula.arguments.items(), arrays):
-        labels = getattr(symbol, "is_integer", False) and (array.dtype.kind != "f" or not array.size)
+        labels = (getattr(symbol, "is_integer", False)
+                  and (array.dtype.kind != "f" or not array.size))
         # A copy in C order: torch knows no negative strides.
         array = np.array(array, np.int64 if labels else real)
         tensors[argument] = torch.tensor(array, requires_grad=argument in formula.predictions)
@@ -376,10 +377,11 @@ def _torch_twin(name, options, dtype):
 
 
 def _printed_twin(name, options):
-    """The formula of an elementwise loss as a function of tensors, for autograd to differentiate."""
+    """The formula of an elementwise loss as a function of tensors, for autograd."""
     formula = FORMULAS[name]
     if formula.index or formula.special or formula.floors or formula.corners or formula.weighted:
-        raise LookupError(f"{name} is no class of torch.nn, and its formula more than one expression: "
+        raise LookupError(f"{name} is no class of torch.nn, and its formula more than one "
+                          "expression: "
                           f"expected its torch form in lossbook.witness.COMPOSED, which has "
                           f"{', '.join(COMPOSED)}")
     compute = to_torch([*formula.arguments.values(), *formula.options.values()], formula.value)

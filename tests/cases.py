@@ -51,7 +51,7 @@ class Case:
     twin: type | None              # the class of torch whose signature must be ours
     variant: str = ""              # of a loss with more than one row
     options: list = field(default_factory=lambda: [{}])       # each is tested
-    left_out: list = field(default_factory=list)              # those that the formula does not cover
+    left_out: list = field(default_factory=list)       # those that the formula does not cover
     generate: Callable = any_numbers                          # (rng, dtype, shape) -> arrays
     fit: Callable = lambda arrays, options: arrays            # the same arrays for these options
     axis: int | None = None        # the class or feature axis of arrays with more than one
@@ -532,8 +532,8 @@ CLASSES = [
                   ({}, [np.zeros((2, 3)), [[1.5, -0.5, 0.0]] * 2],
                    "target: expected probabilities between 0 and 1, got 1.5"),
                   ({}, [np.zeros((2, 3)), np.zeros(2)],
-                   "target: expected shape (2, 3), as input has, got shape (2,) and floats, which are "
-                   "class probabilities: for classes take target.astype(int)"),
+                   "target: expected shape (2, 3), as input has, got shape (2,) and floats, which "
+                   "are class probabilities: for classes take target.astype(int)"),
                   ({"ignore_index": 1}, [np.zeros((1, 3)), [[0.5, 0.5, 0.0]]],
                    "ignore_index: expected the default beside class probabilities, got 1")],
         any_number=False, extremes_as_torch=False, slack=20,
@@ -719,13 +719,15 @@ def linear_cross_entropy(input, linear_weight, target, linear_bias, **options):
 ALGORITHMS = [
     Case(
         loss=lossbook.CTCLoss, torch=ctc_recursion, twin=torch.nn.CTCLoss, generate=sequences,
-        options=[{}, {"blank": 3}, {"zero_infinity": True}], shapes=[(6, 3, 4), (2, 1, 5), (9, 2, 6)],
+        options=[{}, {"blank": 3}, {"zero_infinity": True}],
+        shapes=[(6, 3, 4), (2, 1, 5), (9, 2, 6)],
         denominator=lambda arrays, options: arrays[3].sum(), any_number=False, slack=20,
         bad_data=[({}, [np.zeros((2, 1, 3)) + 0.5, [[1]], [2], [1]],
                    "log_probs: expected log-probabilities, 0 or below, got 0.5")],
     ),
     Case(
-        loss=lossbook.LinearCrossEntropyLoss, torch=linear_cross_entropy, twin=None, generate=features,
+        loss=lossbook.LinearCrossEntropyLoss, torch=linear_cross_entropy, twin=None,
+        generate=features,
         options=[{}, {"weight": np.array([0.5, 1.0, 2.0, 0.25, 0.75, 3.0, 1.5])},
                  {"label_smoothing": 0.3}, {"ignore_index": 2}],
         shapes=[(11, 4), (1, 3), (40, 2)], any_number=False, curvature=False, slack=10,
@@ -760,8 +762,8 @@ def declared(name):
     options = {option.name: option.metadata["check"] for option in dataclasses.fields(loss)
                if option.name != "reduction"}
     if formula.arguments != both or not set(options.values()) <= EXAMPLES.keys():
-        raise LookupError(f"{name} needs a row in tests/cases.py: it is no loss of two real numbers, "
-                          "or has an option whose check is not in EXAMPLES")
+        raise LookupError(f"{name} needs a row in tests/cases.py: it is no loss of two real "
+                          "numbers, or has an option whose check is not in EXAMPLES")
     defaults = vars(loss())
     nearest = to_numpy([*both.values(), *formula.options.values()],
                        sp.Min(*map(abs, formula.signs), 1))

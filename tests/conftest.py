@@ -9,14 +9,16 @@ from tools import website
 from tools.notebooks import settle_environment
 
 settle_environment()
-settings.register_profile("lossbook", derandomize=True, deadline=None)    # the same examples each time
+# The same examples each time.
+settings.register_profile("lossbook", derandomize=True, deadline=None)
 settings.load_profile("lossbook")
 
 
 @pytest.fixture(scope="session")
 def browser():
     if not website.find_browser():
-        line = "no Chromium or Chrome found, so no page was looked at (LOSSBOOK_BROWSER=/path/to/it names one)"
+        line = ("no Chromium or Chrome found, so no page was looked at "
+                "(LOSSBOOK_BROWSER=/path/to/it names one)")
         pytest.fail(line, pytrace=False) if os.environ.get("CI") == "true" else pytest.skip(line)
     with website.launched() as browser:
         yield browser
@@ -24,8 +26,10 @@ def browser():
 
 def pytest_terminal_summary(terminalreporter):
     """One line for each page that a browser has seen, whichever worker drove it."""
-    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
-    lines = [line for report in reports for name, line in getattr(report, "user_properties", []) if name == "page"]
+    reports = [report for kind in ("passed", "failed")
+               for report in terminalreporter.stats.get(kind, [])]
+    lines = [line for report in reports for name, line in getattr(report, "user_properties", [])
+             if name == "page"]
     if lines:
         terminalreporter.section("pages in the browser")
         for line in sorted(lines):

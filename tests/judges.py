@@ -1,4 +1,4 @@
-"""Who judges a result of a loss: torch, and arithmetic of 50 digits. Tests and benchmarks ask them."""
+"""Who judges a result of a loss: torch and 50-digit arithmetic. Tests and benchmarks ask them."""
 
 import dataclasses
 import warnings
@@ -134,9 +134,10 @@ def _gaps(a, b):
 
 
 def _ulps(truth, dtype):
-    """The unit in the last place of each number as `dtype`; that of the largest beyond its range."""
+    """The unit in the last place of each number as `dtype`; beyond its range the largest one."""
     with np.errstate(over="ignore", invalid="ignore"):
-        rounded = np.abs(np.reshape([float(true) for true in truth.flat], truth.shape).astype(dtype))
+        rounded = np.reshape([float(true) for true in truth.flat], truth.shape)
+        rounded = np.abs(rounded.astype(dtype))
         largest = np.finfo(dtype).max
         return np.spacing(np.where(np.isfinite(rounded), rounded, largest)).astype(float)
 

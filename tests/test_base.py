@@ -1,10 +1,10 @@
 """The base of all losses: what a subclass may rely on.
 
 What was learned from trials that are losses of the package now: operands without the class axis are
-told by their number of axes; the class axis comes first inside a block, so that no `keepdims` and no
-transposition is needed in a formula; blocks keep all other axes, so that images need no copy; labels
-are checked in `prepare`, because a denominator may look weights up by them, and other data in
-`check`, while they are in the cache; a loss that is not a sum of independent terms, such as CTC,
+told by their number of axes; the class axis comes first inside a block, so that no `keepdims` and
+no transposition is needed in a formula; blocks keep all other axes, so that images need no copy;
+labels are checked in `prepare`, because a denominator may look weights up by them, and other data
+in `check`, while they are in the cache; a loss that is not a sum of independent terms, such as CTC,
 overrides `evaluate` and nothing above it.
 """
 
@@ -101,7 +101,8 @@ def test_the_gradient_of_a_shared_argument_is_summed_in_float64():
                                            (-2**53 - 1, np.float64), (2**24 + 1, np.float32),
                                            (np.uint64(2**64 - 1), np.float64)])
 def test_integers_that_a_type_does_not_hold_are_refused(number, dtype):
-    with pytest.raises(ValueError, match=f"^target: expected integers that {np.dtype(dtype)} holds, got {number}$"):
+    refusal = f"^target: expected integers that {np.dtype(dtype)} holds, got {number}$"
+    with pytest.raises(ValueError, match=refusal):
         MSELoss()(np.ones(1, dtype), np.array([number]))
     even = np.array([2**60, -2**40])
     np.testing.assert_array_equal(MSELoss(reduction="none")(even, np.zeros(2, dtype)),
@@ -127,12 +128,13 @@ def test_an_option_may_have_a_check_or_none():
             yield 2 * self.alpha * (input - target)
 
     assert Scaled()([3.0], [1.0]) == 2 and Scaled(alpha=2)([3.0], [1.0]) == 8
-    with pytest.raises(ValueError, match="^reduction: expected"):
+    with pytest.raises(ValueError, match=r"^reduction: expected"):
         Scaled(reduction="avg")
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("number", [np.float32(0.5), np.float16(0.5), np.float64(0.5), Fraction(1, 2)])
+@pytest.mark.parametrize("number",
+                         [np.float32(0.5), np.float16(0.5), np.float64(0.5), Fraction(1, 2)])
 def test_a_number_may_be_of_any_type(number):
     assert HuberLoss(delta=number).delta == 0.5 and type(HuberLoss(delta=number).delta) is float
     assert FocalLoss(alpha=number).alpha == 0.5
@@ -154,7 +156,8 @@ def test_weights_that_the_data_s_type_cannot_hold_are_refused(weight):
     input, labels = np.float32([[0.2, 0.7]]), np.float32([[0, 1]])
     for loss in (BCELoss(weight=weight), BCEWithLogitsLoss(pos_weight=[1.0, weight]),
                  MultiLabelSoftMarginLoss(weight=[weight, 1.0])):
-        with pytest.raises(ValueError, match="weight: expected weights in the range of float32, got "):
+        with pytest.raises(ValueError,
+                           match="weight: expected weights in the range of float32, got "):
             loss(input, labels)
         assert np.isfinite(loss(input.astype(np.float64), labels.astype(np.float64)))
     for loss in (NLLLoss(weight=[weight, 1.0]), CrossEntropyLoss(weight=[weight, 1.0]),

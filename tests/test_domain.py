@@ -1,5 +1,5 @@
-"""The edges of what is taken, the same question asked of every loss: what NumPy would misread, how far
-rounding may lead out of a domain, and options that the type of the data does not hold.
+"""The edges of what is taken, the same question asked of every loss: what NumPy would misread, how
+far rounding may lead out of a domain, and options that the type of the data does not hold.
 """
 
 import dataclasses
@@ -54,7 +54,8 @@ def objects(*parts):
     return array
 
 
-MASKED = "without a mask, got a masked array: leave out what is masked, x.compressed(), or fill it in"
+MASKED = ("without a mask, got a masked array: leave out what is masked, x.compressed(), "
+          "or fill it in")
 MISREAD = {    # of one argument: what is given in its place, and what the message says
     "a masked array": (np.ma.masked_invalid, MASKED),
     "in a list": (lambda x: [np.ma.masked_invalid(x)], MASKED),
@@ -63,13 +64,19 @@ MISREAD = {    # of one argument: what is given in its place, and what the messa
     "masked numbers in a list": (lambda x: [*np.ravel(x), np.ma.masked], MASKED),
     "a variable of a file": (Variable, MASKED),
     "variables in a list": (lambda x: [Variable(x), Variable(x)], MASKED),
-    "a missing number": (lambda x: [*np.ravel(x), NAType()], "NAType: drop what is missing, or fill it in"),
-    "missing in an array": (lambda x: objects(1.0, NAType()), "NAType: drop what is missing, or fill it in"),
+    "a missing number": (lambda x: [*np.ravel(x), NAType()],
+                         "NAType: drop what is missing, or fill it in"),
+    "missing in an array": (lambda x: objects(1.0, NAType()),
+                            "NAType: drop what is missing, or fill it in"),
     "None": (lambda x: [None, 1], "NoneType: drop what is missing, or fill it in"),
-    "a sparse matrix": (lambda x: sparse.csr_matrix(np.eye(2)), "csr_matrix: x.toarray() makes it one"),
-    "a sparse array": (lambda x: sparse.coo_array(np.eye(2)), "coo_array: x.toarray() makes it one"),
-    "sparse in a list": (lambda x: [sparse.csr_matrix(np.eye(2))], "csr_matrix: x.toarray() makes it one"),
-    "a generator": (lambda x: (number for number in np.ravel(x)), "generator: list(x) makes it one"),
+    "a sparse matrix": (lambda x: sparse.csr_matrix(np.eye(2)),
+                        "csr_matrix: x.toarray() makes it one"),
+    "a sparse array": (lambda x: sparse.coo_array(np.eye(2)),
+                       "coo_array: x.toarray() makes it one"),
+    "sparse in a list": (lambda x: [sparse.csr_matrix(np.eye(2))],
+                         "csr_matrix: x.toarray() makes it one"),
+    "a generator": (lambda x: (number for number in np.ravel(x)),
+                    "generator: list(x) makes it one"),
     "a map": (lambda x: map(float, np.ravel(x)), "map: list(x) makes it one"),
     "a set": (lambda x: set(np.ravel(x).tolist()), "set: list(x) makes it one"),
     "a dict": (lambda x: dict(enumerate(np.ravel(x))), "dict: list its values in that order"),
@@ -104,7 +111,8 @@ def test_options_with_numbers_likewise(case):
 def test_functions_of_distributions_likewise(kind):
     change, expected = MISREAD[kind]
     p = np.array([0.25, 0.75])
-    for call in (lossbook.entropy, lambda q: lossbook.cross_entropy(p, q), lambda q: total_variation(p, q),
+    for call in (lossbook.entropy, lambda q: lossbook.cross_entropy(p, q),
+                 lambda q: total_variation(p, q),
                  lambda q: lossbook.kl_divergence(q, p)):
         assert expected in refusal(call, change(p))
 
@@ -112,7 +120,8 @@ def test_functions_of_distributions_likewise(kind):
 def test_a_distance_of_the_callers_likewise():
     loss = lossbook.TripletMarginWithDistanceLoss(
         distance_function=lambda u, v: (np.ma.masked_invalid(u).sum(axis=-1), u, v))
-    assert refusal(loss, *np.ones((3, 2, 4))) == f"TypeError: distance_function: expected an array {MASKED}"
+    refused = refusal(loss, *np.ones((3, 2, 4)))
+    assert refused == f"TypeError: distance_function: expected an array {MASKED}"
 
 
 def test_what_is_an_array_after_all_is_taken():
@@ -130,35 +139,37 @@ ONE_ROW = np.log([[0.2, 0.3, 0.5]])
 
 @pytest.mark.parametrize("loss, arrays, named, message", [
     (lossbook.CrossEntropyLoss(), [np.zeros((2, 3)), [2.0, 0.0]], {},
-     "ValueError: target: expected shape (2, 3), as input has, got shape (2,) and floats, which are class "
-     "probabilities: for classes take target.astype(int)"),
+     "ValueError: target: expected shape (2, 3), as input has, got shape (2,) and floats, which "
+     "are class probabilities: for classes take target.astype(int)"),
     (lossbook.LinearCrossEntropyLoss(), [np.zeros((2, 4)), np.zeros((3, 4)), [2.0, 0.0]], {},
-     "ValueError: target: expected shape (2, 3), as input @ linear_weight.T has, got shape (2,) and "
-     "floats, which are class probabilities: for classes take target.astype(int)"),
+     "ValueError: target: expected shape (2, 3), as input @ linear_weight.T has, got shape (2,) "
+     "and floats, which are class probabilities: for classes take target.astype(int)"),
     *((loss, [np.zeros((2, 3)), np.eye(3, dtype=int)[:2]], {},
-       "ValueError: target: expected shape (2,), as the rows of input has, got shape (2, 3) and integers, "
-       "which name classes: of one-hot rows take target.argmax(axis=1)")
+       "ValueError: target: expected shape (2,), as the rows of input has, got shape (2, 3) and "
+       "integers, which name classes: of one-hot rows take target.argmax(axis=1)")
       for loss in (lossbook.CrossEntropyLoss(), lossbook.NLLLoss(), lossbook.MultiMarginLoss())),
-    (lossbook.LinearCrossEntropyLoss(), [np.zeros((2, 4)), np.zeros((3, 4)), np.eye(3, dtype=int)[:2]], {},
-     "ValueError: target: expected shape (2,), as the rows of input has, got shape (2, 3) and integers, "
-     "which name classes: of one-hot rows take target.argmax(axis=1)"),
+    (lossbook.LinearCrossEntropyLoss(),
+     [np.zeros((2, 4)), np.zeros((3, 4)), np.eye(3, dtype=int)[:2]], {},
+     "ValueError: target: expected shape (2,), as the rows of input has, got shape (2, 3) and "
+     "integers, which name classes: of one-hot rows take target.argmax(axis=1)"),
     (lossbook.NLLLoss(), [ONE_ROW, [2.0]], {},
-     "TypeError: target: expected integer classes, got dtype float64: target.astype(int) makes them"),
+     "TypeError: target: expected integer classes, got dtype float64: "
+     "target.astype(int) makes them"),
     (lossbook.NLLLoss(), [ONE_ROW, [True]], {},
      "TypeError: target: expected integer classes, got dtype bool: target.astype(int) makes them"),
     (lossbook.CTCLoss(), [np.zeros((3, 2, 4)), [[1], [1, 2]], [3, 3], [1, 2]], {},
-     "TypeError: targets: expected rows of one length, got rows of several: pad them to one length, for "
-     "what lies behind target_lengths is not read"),
+     "TypeError: targets: expected rows of one length, got rows of several: pad them to one "
+     "length, for what lies behind target_lengths is not read"),
     (lossbook.MultiLabelMarginLoss(), [np.zeros((2, 3)), [[1], [1, 2]]], {},
      "TypeError: target: expected rows of one length, got rows of several: fill them up with -1"),
     (lossbook.MSELoss(), [[1.0]], {"label": [2.0]},
      "TypeError: label: expected the arguments input, target, got one named 'label'"),
     (lossbook.LinearCrossEntropyLoss(), [[1.0]], {"bias": [2.0]},
-     "TypeError: bias: expected the arguments input, linear_weight, target, linear_bias, got one named "
-     "'bias'"),
+     "TypeError: bias: expected the arguments input, linear_weight, target, linear_bias, got one "
+     "named 'bias'"),
     (lossbook.HuberLoss(), [[1.0], [2.0]], {"delta": 2.0},
-     "TypeError: delta: expected an option of the loss, HuberLoss(delta=…), got it as an argument of the "
-     "call"),
+     "TypeError: delta: expected an option of the loss, HuberLoss(delta=…), got it as an argument "
+     "of the call"),
 ])
 def test_a_message_says_what_decides_and_what_to_do(loss, arrays, named, message):
     for call in (loss, loss.grad, loss.value_and_grad):
@@ -190,7 +201,8 @@ def sequence(frame):
 LIMITS = {    # the argument, its message, the array that is off by so much, and a call with it
     "BCELoss input": ("input", "p", above_one, lambda p: lossbook.BCELoss()(p, FAIR[0])),
     "BCELoss target": ("target", "p", above_one, lambda p: lossbook.BCELoss().grad(FAIR[0], p)),
-    "BCEWithLogitsLoss": ("target", "p", above_one, lambda p: lossbook.BCEWithLogitsLoss()(FAIR[0], p)),
+    "BCEWithLogitsLoss": ("target", "p", above_one,
+                          lambda p: lossbook.BCEWithLogitsLoss()(FAIR[0], p)),
     "MultiLabelSoftMarginLoss": (
         "target", "p", above_one, lambda p: lossbook.MultiLabelSoftMarginLoss()(FAIR[0], p)),
     "FocalLoss": ("target", "p", above_one, lambda p: lossbook.FocalLoss()(FAIR[0], p)),
@@ -198,7 +210,8 @@ LIMITS = {    # the argument, its message, the array that is off by so much, and
     "KLDivLoss input": ("input", "log", above_zero, lambda x: lossbook.KLDivLoss()(x, FAIR[0])),
     "KLDivLoss log_target": (
         "target", "log", above_zero, lambda y: lossbook.KLDivLoss(log_target=True)(-FAIR[0], y)),
-    "NLLLoss": ("input", "log", above_zero, lambda x: lossbook.NLLLoss(reduction="none").grad(x, 0)),
+    "NLLLoss": ("input", "log", above_zero,
+                lambda x: lossbook.NLLLoss(reduction="none").grad(x, 0)),
     "CTCLoss": ("log_probs", "log", above_zero, sequence),
     "CrossEntropyLoss": ("target", "sum", off_one, lambda q: lossbook.CrossEntropyLoss()(FAIR, q)),
     "LinearCrossEntropyLoss": (
@@ -215,7 +228,7 @@ MESSAGES = {"p": "probabilities between 0 and 1", "log": "log-probabilities, 0 o
 @each_dtype
 @pytest.mark.parametrize("limit", LIMITS)
 def test_half_of_the_tolerance_is_taken_and_twice_refused(limit, dtype):
-    """By the argument's own type, float32 beside float64 too: what else a call is given is float64."""
+    """By the argument's own type, float32 beside float64 too: all else in a call is float64."""
     name, kind, made, call = LIMITS[limit]
     slack = SLACK[dtype]
     for sign in (1, -1) if kind == "sum" else (1,):
@@ -238,7 +251,7 @@ def test_of_probabilities_no_slack_is_below_0(dtype):
 
 @pytest.mark.parametrize("excess", [1e-7, 5e-7])
 def test_what_is_taken_for_1_counts_as_1(excess):
-    """A probability that rounding has led above 1 has a loss and no logarithm of a negative number."""
+    """A probability that rounding has led above 1 has a loss, no logarithm of a negative."""
     for target in ([0.0, 1.0, 0.25], [0.0, 1 + excess, 0.25]):
         for reduction in ("none", "sum"):
             loss = lossbook.BCELoss(reduction=reduction)
@@ -260,7 +273,7 @@ def test_a_long_softmax_in_float32_is_a_distribution():
 @each_dtype
 @pytest.mark.parametrize("classes", [2, 10, 1000])
 def test_how_far_below_0_rounded_log_probabilities_lead(classes, dtype):
-    """As far as the logarithm of what their exponentials sum to, and the docstrings say 1e-6 at most."""
+    """As far as the logarithm of the sum of their exponentials; the docstrings say 1e-6."""
     logits = np.random.default_rng(0).normal(size=(6, 100, classes)) * 3
     logits[..., 1] += 17    # sure, so that the losses are near 0
     x = log_softmax(logits.astype(dtype), axis=2)
@@ -275,7 +288,8 @@ def test_how_far_below_0_rounded_log_probabilities_lead(classes, dtype):
     divergences = lossbook.KLDivLoss(reduction="none")(x, p).sum(axis=2, dtype=np.float64)
     assert (divergences >= least).all()
     assert dtype == np.float64 or classes > 2 or min(losses.min(), divergences.min()) < 0
-    assert (lossbook.NLLLoss(reduction="none")(x.reshape(-1, classes), np.ones(600, int)) >= 0).all()
+    loss = lossbook.NLLLoss(reduction="none")
+    assert (loss(x.reshape(-1, classes), np.ones(600, int)) >= 0).all()
 
 
 def test_a_rounded_loss_below_0_and_its_cure():
@@ -308,8 +322,8 @@ def test_an_option_that_the_type_of_the_data_does_not_hold_is_refused(case):
             except ValueError:
                 continue    # no such option in any type
             options = {option.name: number}
-            message = (f"ValueError: {option.name}: expected a number in the range of float32, the type "
-                       f"of the data, got {number}")
+            message = (f"ValueError: {option.name}: expected a number in the range of float32, the "
+                       f"type of the data, got {number}")
             for reduction in case.reductions:
                 loss = case.loss(reduction=reduction, **options)
                 for call in (loss, loss.grad, loss.value_and_grad, loss.curvature):

@@ -128,5 +128,5 @@ def test_a_distance_without_its_gradients_is_refused(wrong, got):
 def test_a_distance_alone_is_refused():
     alone = TripletMarginWithDistanceLoss(distance_function=lambda u, v: np.abs(u - v).sum(axis=-1))
     for vectors in ([0.0, 1.0], [1.0, 2.0], [3.0, 0.0]), rng.normal(size=(3, 6, 3)):
-        with pytest.raises(ValueError, match="expected distances and two gradients, got (nd|f)"):
+        with pytest.raises(ValueError, match=r"expected distances and two gradients, got (nd|f)"):
             alone(*vectors)

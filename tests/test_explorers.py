@@ -20,7 +20,8 @@ from tools.notebooks import ROOT, read
 
 STATIC = ROOT / "book" / "_static"
 DRAWN = [name for name, explorer in EXPLORERS.items() if explorer.panels]
-PYTHON = {**{name: getattr(lossbook, name) for name in lossbook.__all__}, "np": np, "log_softmax": log_softmax}
+PYTHON = {**{name: getattr(lossbook, name) for name in lossbook.__all__}, "np": np,
+          "log_softmax": log_softmax}
 
 
 def run(call):
@@ -37,14 +38,18 @@ def run(call):
 @pytest.fixture(scope="module")
 def page(browser, tmp_path_factory):
     """A page of all explorers, opened as a file. It must not have had an error at the end."""
-    scripts = dict.fromkeys(script for explorer in EXPLORERS.values() for script in explorer.scripts)
-    head = "".join(f'<script defer src="{(STATIC / script).as_uri()}"></script>' for script in scripts)
+    scripts = dict.fromkeys(script for explorer in EXPLORERS.values()
+                            for script in explorer.scripts)
+    head = "".join(f'<script defer src="{(STATIC / script).as_uri()}"></script>'
+                   for script in scripts)
     style = f'<link rel="stylesheet" href="{(STATIC / "explorer.css").as_uri()}">'
     file = tmp_path_factory.mktemp("explorers") / "page.html"
-    file.write_text(f'<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">{head}{style}'
+    file.write_text('<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">'
+                    f'{head}{style}'
                     f'<article class="bd-article">{"".join(map(html, EXPLORERS))}</article>')
     page, errors = browser.new_page(), []
-    page.on("console", lambda message: message.type in ("error", "warning") and errors.append(message.text))
+    page.on("console",
+            lambda message: message.type in ("error", "warning") and errors.append(message.text))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(file.as_uri())
     yield page
@@ -140,7 +145,7 @@ def test_the_scripts_compute_what_lossbook_computes(page, name):
     assert (np.abs(got - expected) <= 1e-12 * np.maximum(1, np.abs(expected))).all()
 
 
-# -------------------------------------------------------------------------------------- the operation
+# ------------------------------------------------------------------------------------ the operation
 
 @explorers(DRAWN)
 def test_what_is_told_is_what_the_call_gives(explorer):
@@ -161,7 +166,8 @@ def test_every_slider_has_a_label_and_is_moved_by_arrow_keys(explorer, page):
         shown = control.locator("xpath=following-sibling::*").inner_text()
         assert shown.replace("−", "-") == control.input_value()
         expected = run(explorer.locator(".lb-call").inner_text())
-        np.testing.assert_allclose(numbers_in(reading(explorer))[:len(expected)], expected, atol=5.1e-5)
+        np.testing.assert_allclose(numbers_in(reading(explorer))[:len(expected)], expected,
+                                   atol=5.1e-5)
         reset(explorer)
         assert reading(explorer) == before and float(control.input_value()) == slider.start
 
@@ -300,7 +306,8 @@ def test_its_page_has_its_section(name):
         assert CATALOGUE[name].page is None
         return
     cells = read(ROOT / f"{explorer.page}.ipynb").cells
-    lines = [line for cell in cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
+    lines = [line for cell in cells if cell.cell_type == "markdown"
+             for line in cell.source.splitlines()]
     assert f"## {explorer.section}" in lines
 
 

@@ -98,5 +98,5 @@ def test_bad_input(function, arrays, options, message):
 @pytest.mark.parametrize("axis", [None, 0.0, "0", (0,)])
 def test_an_axis_is_an_integer(axis):
     for call in (lambda: entropy(P, axis=axis), lambda: kl_divergence(P, Q, axis=axis)):
-        with pytest.raises(TypeError, match="^axis: expected an integer, got"):
+        with pytest.raises(TypeError, match=r"^axis: expected an integer, got"):
             call()

@@ -231,7 +231,7 @@ def test_three_witnesses(form, reduction):
 @pytest.mark.parametrize("options", [{"weight": WEIGHT}, {"ignore_index": 1},
                                      {"label_smoothing": 0.5}])
 def test_options_that_the_formula_leaves_out_are_refused(options):
-    with pytest.raises(ValueError, match="the formula holds for .* only"):
+    with pytest.raises(ValueError, match=r"the formula holds for .* only"):
         FORMULAS["LinearCrossEntropyLoss"].evaluate(arrays(), options)
 
 
@@ -539,8 +539,8 @@ ZEROS = np.zeros((2, 4)), np.zeros((3, 4)), [0, 1]
     ({}, [*ZEROS[:2], [0, 1, 2]], ValueError,
      "target: expected shape (2,), as the rows of input has, got shape (3,)"),
     ({}, [*ZEROS[:2], [0.0, 1.0]], ValueError,
-     "target: expected shape (2, 3), as input @ linear_weight.T has, got shape (2,) and floats, which "
-     "are class probabilities: for classes take target.astype(int)"),
+     "target: expected shape (2, 3), as input @ linear_weight.T has, got shape (2,) and floats, "
+     "which are class probabilities: for classes take target.astype(int)"),
     ({}, [*ZEROS[:2], np.zeros((2, 3))], ValueError,
      "target: expected probabilities that sum to 1 along axis 1, got a sum of 0"),
     ({}, [*ZEROS[:2], [[1.5, -0.5, 0.0]] * 2], ValueError,

@@ -31,7 +31,8 @@ def found():
 def test_the_gradients_are_those_of_one_process(found, machines):
     rows = found["worlds"][str(machines)]
     assert rows.keys() == mm.tasks().keys()
-    off = {(task, way): row["errors"][way] for task, row in rows.items() for way in mm.WAYS if way not in mm.WRONG}
+    off = {(task, way): row["errors"][way] for task, row in rows.items() for way in mm.WAYS
+           if way not in mm.WRONG}
     assert len(off) == 3 * len(rows) and not any(off.values()), off       # 0 is at most 1e-12
     for row in rows.values():
         assert row["errors"]["factor forgotten"] == pytest.approx(1 - 1 / machines)
@@ -63,7 +64,7 @@ def test_an_error_of_the_thirteenth_digit_is_none_and_one_of_the_eleventh_is():
     assert mm.error([truth, truth * (1 + 1e-11)], truth) == pytest.approx(1e-11, rel=1e-3)
 
 
-# ------------------------------------------------------------------- nothing is left, whatever happens
+# ---------------------------------------------------------------- nothing is left, whatever happens
 
 def stuck(rank, world, folder):
     """The first machine waits for the second, inside gloo, and the second sleeps."""
@@ -114,7 +115,8 @@ def test_where_one_process_fails_all_end(tmp_path, work):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a parent that is killed, as Unix kills")
 def test_no_process_outlives_a_parent_that_was_killed(tmp_path):
-    script = (f"import sys; sys.path[:0] = {[str(mm.FILE.parents[2]), str(Path(__file__).parent)]!r}\n"
+    folders = [str(mm.FILE.parents[2]), str(Path(__file__).parent)]
+    script = (f"import sys; sys.path[:0] = {folders!r}\n"
               "from test_many_machines import mm, stuck\n"
               f"if __name__ == '__main__': mm.on_machines(2, stuck, {str(tmp_path)!r}, limit=120)")
     parent = subprocess.Popen([sys.executable, "-c", script])

@@ -44,7 +44,8 @@ def uses(math, symbol):
     """Whether a formula has a symbol: a letter, a \\command, or a function."""
     symbol = re.sub(r"\(x\)$", "(", plain(symbol))                  # \sigma(x), with any argument
     if re.fullmatch(r"[A-Za-z]", symbol):
-        return symbol in re.sub(r"\\(mathrm|text|operatorname|begin|end)\{[^}]*\}|\\[A-Za-z]+", "", math)
+        return symbol in re.sub(r"\\(mathrm|text|operatorname|begin|end)\{[^}]*\}|\\[A-Za-z]+", "",
+                                math)
     if re.fullmatch(r"\\[A-Za-z]+", symbol):
         return re.search(re.escape(symbol) + r"(?![A-Za-z])", math) is not None
     return symbol in math

@@ -1,4 +1,4 @@
-"""The fast guards: every rule of tools/guards.py on every notebook, and the book's pages as a whole."""
+"""The fast guards: every rule of tools/guards.py on every notebook, and the book as a whole."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The package as a stranger gets it: a wheel from the sdist, beside the oldest NumPy and nothing else."""
+"""The package as a stranger gets it: a wheel from the sdist, beside the oldest NumPy alone."""
 
 import os
 import pickle
@@ -38,7 +38,8 @@ def stranger(tmp_path_factory, worker_id):
             hook = "from setuptools import build_meta; build_meta.build_sdist('../dist')"
             done(sys.executable, "-c", hook, cwd=folder / "clone")
             sdist, = folder.glob("dist/*.tar.gz")
-            pip("wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", folder / "dist", sdist)
+            pip("wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", folder / "dist",
+                sdist)
             done(sys.executable, "-m", "venv", "--without-pip", folder / "env")
             pip("--python", made.python, "install", *folder.glob("dist/*.whl"), f"numpy=={NUMPY}.*")
     made.sdist, = folder.glob("dist/*.tar.gz")
@@ -72,7 +73,8 @@ def test_sdist_and_wheel_have_the_whole_package_and_no_more(stranger):
                if path.is_file() and "__pycache__" not in path.parts}
     assert {"lossbook/py.typed", "lossbook/symbolic/formulas.py"} <= package
     with tarfile.open(stranger.sdist) as sdist:
-        names = {name.partition("/")[2] for name in sdist.getnames() if sdist.getmember(name).isfile()}
+        names = {name.partition("/")[2] for name in sdist.getnames()
+                 if sdist.getmember(name).isfile()}
     names = {name for name in names if "egg-info" not in name}
     assert names == package | {"LICENSE", "MANIFEST.in", "PKG-INFO", "README.md", "pyproject.toml",
                                "setup.cfg"}
@@ -124,7 +126,8 @@ for name, options, arrays, expected in calls:
     for ours, theirs in zip(got, expected, strict=True):
         rtol = 20 * np.finfo(theirs.dtype).eps
         assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
-        np.testing.assert_allclose(ours, theirs, rtol, rtol * abs(theirs).max(initial=0), err_msg=name)
+        atol = rtol * abs(theirs).max(initial=0)
+        np.testing.assert_allclose(ours, theirs, rtol, atol, err_msg=name)
 print(*{name for name, *_ in calls})
 """
 
@@ -137,7 +140,8 @@ def test_every_loss_gives_what_it_gives_here(stranger):
                                           for options in case.options
                                           for reduction in case.reductions):
             if not any(map(callable, options.values())):    # a function cannot be sent
-                arrays = case.fit(case.generate(np.random.default_rng(0), dtype, case.shapes[0]), options)
+                arrays = case.fit(case.generate(np.random.default_rng(0), dtype, case.shapes[0]),
+                                  options)
                 options = {**options, "reduction": reduction}
                 value, slopes = case.loss(**options).value_and_grad(*arrays)
                 calls.append((case.loss.__name__, options, arrays, [value, *in_tuple(slopes)]))
@@ -153,7 +157,8 @@ def test_every_loss_gives_what_it_gives_here(stranger):
                                            ("witness", "mpmath"), ("pages", "IPython"),
                                            ("pages.figures", "IPython")])
 def test_a_missing_extra_is_asked_for_by_name(stranger, module, lacks):
-    told = says(stranger, f"try: import lossbook.{module}\nexcept ImportError as error: print(error)")
+    told = says(stranger,
+                f"try: import lossbook.{module}\nexcept ImportError as error: print(error)")
     extra = module.partition(".")[0]
     assert told.strip() == f"lossbook.{extra} needs {lacks}: pip install 'lossbook[{extra}]'"
 
@@ -180,7 +185,8 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import lossbook
 assert lossbook.__file__.startswith(sys.argv[1]), lossbook.__file__
-from lossbook.pages import axes, card, explorers, ledgers, loss_map, loss_table, show, source, tables
+from lossbook.pages import axes, card, loss_map, loss_table, show, source
+from lossbook.pages import explorers, ledgers, tables
 from lossbook.witness import three_witnesses
 shown = [card("HuberLoss"), card("CTCLoss"), loss_map(), loss_table(), show(axes()),
          source(lossbook.HuberLoss), tables.denominators()]

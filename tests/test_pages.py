@@ -1,4 +1,4 @@
-"""What pages print from the catalogue and from the formulas: cards, the map, and the catalogue itself."""
+"""What pages print from the catalogue and from the formulas: cards, the map, tables."""
 
 import html
 import re
@@ -21,7 +21,8 @@ def test_a_card_names_everything(name):
     text = card(name).data
     labels = re.findall(r"<th scope='row'>([^<]*)</th>", text)
     assert labels[0] == "Used for" and labels[-1] == "Witnesses"
-    assert {"Loss", "Gradient", "Input", "Target", "Loss lies in", "Mean divides by", "Best constant",
+    assert {"Loss", "Gradient", "Input", "Target", "Loss lies in", "Mean divides by",
+            "Best constant",
             "Shape", "Origin"} <= set(labels)
     assert f"<code>lossbook.{name}</code>" in text
     assert text.count(r"\frac{\partial \ell}") >= len(FORMULAS[name].predictions)
@@ -29,7 +30,8 @@ def test_a_card_names_everything(name):
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_a_long_formula_has_lines_that_fit_a_phone(name):
-    for formula in re.findall(r"\\begin\{aligned\}(.*?)\\end\{aligned\}", html.unescape(card(name).data)):
+    for formula in re.findall(r"\\begin\{aligned\}(.*?)\\end\{aligned\}",
+                              html.unescape(card(name).data)):
         assert max(map(cards._width, formula.split(r"\\ &\quad"))) <= cards.ROOM
 
 

@@ -263,7 +263,7 @@ def test_bad_input(function, arrays, message):
 
 
 def test_bad_types():
-    with pytest.raises(TypeError, match="^k: expected real numbers"):
+    with pytest.raises(TypeError, match=r"^k: expected real numbers"):
         poisson_pmf([True], 1.0)
-    with pytest.raises(TypeError, match="^p: expected real numbers"):
+    with pytest.raises(TypeError, match=r"^p: expected real numbers"):
         binomial_pmf(1, 2, "0.5")

@@ -96,8 +96,10 @@ def test_focal_loss_is_cross_entropy_that_fades():
     for ours, known, target in ((FocalLoss(gamma=0.0), BCEWithLogitsLoss(), y),
                                 (FocalLoss(gamma=0.0), CrossEntropyLoss(), classes)):
         np.testing.assert_allclose(ours(x, target), known(x, target), rtol=1e-14)
-        np.testing.assert_allclose(ours.grad(x, target), known.grad(x, target), rtol=1e-13, atol=1e-16)
-        np.testing.assert_allclose(ours.curvature(x, target), known.curvature(x, target), rtol=1e-13)
+        np.testing.assert_allclose(ours.grad(x, target), known.grad(x, target), rtol=1e-13,
+                                   atol=1e-16)
+        np.testing.assert_allclose(ours.curvature(x, target), known.curvature(x, target),
+                                   rtol=1e-13)
     odds, label = x[:, 0], classes % 2
     two = np.stack([np.zeros(6), odds], axis=1)
     np.testing.assert_allclose(FocalLoss()(two, label), FocalLoss()(odds, label), rtol=1e-14)
@@ -167,5 +169,6 @@ def test_multilabel_margin_by_sorting_is_that_by_pairs(scores, dtype):
     each, slopes = MultiLabelMarginLoss(reduction="none").value_and_grad(x, lists)
     np.testing.assert_allclose(value, each.sum(), rtol=1e-6 if dtype == np.float32 else 1e-11)
     np.testing.assert_allclose(slope, slopes, rtol=1e-6 if dtype == np.float32 else 1e-14)
-    in_columns = MultiLabelMarginLoss(reduction="sum").value_and_grad(np.asfortranarray(x), lists)[1]
+    summed = MultiLabelMarginLoss(reduction="sum")
+    in_columns = summed.value_and_grad(np.asfortranarray(x), lists)[1]
     np.testing.assert_array_equal(in_columns, slope)

@@ -1,7 +1,7 @@
 """The built site, page by page: its links, and what a browser shows. `make test` builds it first.
 
-Runs where LOSSBOOK_SITE names the folder of the site. Without a browser what needs one is skipped with a
-line that says so; with CI=true that is an error (see conftest.py).
+Runs where LOSSBOOK_SITE names the folder of the site. Without a browser what needs one is skipped
+with a line that says so; with CI=true that is an error (see conftest.py).
 """
 
 import os
@@ -14,7 +14,8 @@ from tools import website
 
 FOLDER = os.environ.get("LOSSBOOK_SITE")
 if not FOLDER:
-    pytest.skip("no site to check: `make test` builds it and sets LOSSBOOK_SITE", allow_module_level=True)
+    pytest.skip("no site to check: `make test` builds it and sets LOSSBOOK_SITE",
+                allow_module_level=True)
 SITE = Path(FOLDER).resolve()
 PAGES = [page.relative_to(SITE).as_posix() for page in website.pages(SITE)]
 LOSSES = {f"{row.page}.html": name for name, row in CATALOGUE.items() if row.page}
@@ -63,7 +64,8 @@ def test_page(name, browser, address, shared, record_property):
     if first > website.MOST_FIRST:
         seen.problems.append(f"a first view weighs {first} bytes, at most {website.MOST_FIRST}")
     if further > website.MOST_FURTHER and name != FIRST:
-        seen.problems.append(f"after another page it weighs {further} bytes, at most {website.MOST_FURTHER}")
+        seen.problems.append(f"after another page it weighs {further} bytes, at most "
+                             f"{website.MOST_FURTHER}")
     if (size := (SITE / name).stat().st_size) > website.MOST_HTML:
         seen.problems.append(f"the HTML has {size} bytes, at most {website.MOST_HTML}")
     if seen.problems:
@@ -79,16 +81,19 @@ def test_page_has_a_description(name):
 @pytest.mark.parametrize("name", [name for name in LOSSES if name in PAGES])
 def test_title(name):
     """The catalogue knows it, for links and for the index."""
-    assert f"<title>{CATALOGUE[LOSSES[name]].title} &#8212;" in (SITE / name).read_text(encoding="utf-8")
+    title = f"<title>{CATALOGUE[LOSSES[name]].title} &#8212;"
+    assert title in (SITE / name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name in PAGES])
 def test_a_loss_leads_to_its_cousins_and_its_reference(name):
     links = {website.target(SITE / name, link) for link in website.document(SITE / name).links}
-    relatives = {f"{CATALOGUE[cousin].page}.html" for cousin in cousins(LOSSES[name]) if CATALOGUE[cousin].page}
+    relatives = {f"{CATALOGUE[cousin].page}.html" for cousin in cousins(LOSSES[name])
+                 if CATALOGUE[cousin].page}
     wanted = {SITE / page for page in [*relatives, "book/api.html", "book/notation.html"]}
     assert wanted <= links
-    back = {website.target(SITE / "book/api.html", link) for link in website.document(SITE / "book/api.html").links}
+    back = {website.target(SITE / "book/api.html", link)
+            for link in website.document(SITE / "book/api.html").links}
     assert SITE / name in back
 
 
@@ -119,7 +124,8 @@ def test_a_missing_page_shows_the_way_back(browser):
         tab = browser.new_page()
         tab.goto(base + "book/regression/no_such_loss.html")
         assert tab.locator("article h1").inner_text().startswith("No such page")
-        assert tab.locator(".bd-sidebar-primary").evaluate("e => getComputedStyle(e).position") == "sticky"
+        assert tab.locator(".bd-sidebar-primary").evaluate(
+        "e => getComputedStyle(e).position") == "sticky"
         tab.get_by_role("link", name="Which loss?").first.click()
         assert tab.url == base + "book/which_loss.html"
         tab.close()

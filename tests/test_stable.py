@@ -75,7 +75,7 @@ def test_rows_are_reduced_where_they_lie(length, dtype):
     near = {"rtol": 4 * np.finfo(dtype).eps}
     for block in (rows.T, np.ascontiguousarray(rows.T), rows[:, ::-1].T, rows[:, ::2].T):
         exact = block.astype(np.longdouble).sum(axis=0, keepdims=True).astype(dtype)
-        loose = {"rtol": length * np.finfo(dtype).eps}    # NumPy adds up along an outer axis in turn
+        loose = {"rtol": length * np.finfo(dtype).eps}    # along an outer axis in turn
         np.testing.assert_allclose(stable.row_sum(block), exact, **(
             near if block.T.flags.c_contiguous else loose))
         np.testing.assert_array_equal(stable.row_max(block), block.max(axis=0, keepdims=True))

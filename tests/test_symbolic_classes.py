@@ -176,12 +176,12 @@ def test_the_other_losses_keep_their_digits(size):
     ("MultiMarginLoss", dict(p=3, margin=1.0)),
     ("MultiMarginLoss", dict(p=2, margin=1.0, weight=np.ones(4)))])
 def test_options_that_the_formula_leaves_out_are_refused(name, options):
-    with pytest.raises(ValueError, match="the formula holds for .* only"):
+    with pytest.raises(ValueError, match=r"the formula holds for .* only"):
         FORMULAS[name].evaluate([LOGITS, LABELS], options)
 
 
 def test_the_other_forms_refuse_them_too():
-    with pytest.raises(ValueError, match="label_smoothing: the formula holds for 0.0 only"):
+    with pytest.raises(ValueError, match=r"label_smoothing: the formula holds for 0\.0 only"):
         FORMULAS["CrossEntropyLoss"].evaluate([LOGITS, np.exp(LOG_Q)], dict(label_smoothing=0.5))
     with pytest.raises(ValueError, match="weight: the formula holds for None only"):
         FORMULAS["MultiLabelSoftMarginLoss"].evaluate([LOGITS, LOGITS > 0], dict(weight=np.ones(4)))
@@ -216,7 +216,8 @@ def test_focal_loss_of_classes_is_proved_and_its_mutants_are_refused():
 
 
 def test_focal_loss_without_gamma_is_cross_entropy():
-    prove(focal_classes.value.subs(focal_classes.options["gamma"], 0), ALL["CrossEntropyLoss"].value)
+    prove(focal_classes.value.subs(focal_classes.options["gamma"], 0),
+          ALL["CrossEntropyLoss"].value)
     focal, bce = FORMULAS["FocalLoss"], FORMULAS["BCEWithLogitsLoss"]
     prove(focal.value.subs(focal.options["gamma"], 0), bce.value)
     balanced = focal.special["alpha", ...]

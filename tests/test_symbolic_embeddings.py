@@ -11,7 +11,8 @@ from lossbook.symbolic import FORMULAS, NotProved, prove
 from lossbook.symbolic.embeddings import EMBEDDINGS
 from lossbook.witness import three_witnesses
 
-ALL = {**EMBEDDINGS, "TripletMarginLoss swap": EMBEDDINGS["TripletMarginLoss"].special["swap", True],
+ALL = {**EMBEDDINGS,
+       "TripletMarginLoss swap": EMBEDDINGS["TripletMarginLoss"].special["swap", True],
        "TripletMarginLoss p=1": EMBEDDINGS["TripletMarginLoss"].special["p", 1],
        "TripletMarginLoss p=1 swap":
            EMBEDDINGS["TripletMarginLoss"].special["p", 1].special["swap", True]}
@@ -30,7 +31,7 @@ CASES = [
     *[(TripletMarginLoss, dict(p=p, swap=swap), [A, B, D])
       for p in (1.0, 1.5, 2.0, 3.0) for swap in (False, True)],
     (TripletMarginLoss, dict(margin=0.5, eps=0.01), [A[0], B[0], D[0]]),
-    (TripletMarginLoss, dict(margin=5.0, eps=0.0), [0 * EDGE, 0 * EDGE, EDGE]),   # corner, and d = 0
+    (TripletMarginLoss, dict(margin=5.0, eps=0.0), [0 * EDGE, 0 * EDGE, EDGE]),    # and d = 0
     *[(TripletMarginLoss, dict(p=p, eps=0.0, swap=True), [EDGE, EDGE * [1, -1, 1], [1.0, 0.0, 0.0]])
       for p in (1.0, 2.0)],                                                       # a tie under swap
     (MultiLabelMarginLoss, {}, [SCORES, LISTS]),
@@ -42,7 +43,8 @@ CASES = [
 @pytest.mark.parametrize("loss, options, arrays", CASES)
 def test_value_and_gradients_are_those_of_torch(loss, options, arrays):
     formula = FORMULAS[loss.__name__]
-    settings = {name: getattr(loss(), name) for name in ("margin", "p", "eps") if hasattr(loss(), name)}
+    settings = {name: getattr(loss(), name) for name in ("margin", "p", "eps")
+                if hasattr(loss(), name)}
     values, slopes = formula.evaluate(arrays, {**settings, **options})
     tensors = dict(zip(formula.arguments, (torch.tensor(np.array(a)) for a in arrays), strict=True))
     for name in formula.predictions:
@@ -106,11 +108,12 @@ def test_the_formula_in_words_is_the_formula(name):
     rows = (0.5, -1.0, 0.25), (1.5, 2.0, -0.5), (1.0, 1.0, 1.0)
     for label in (1, -1):
         numbers = {symbol: np.r_[0, row] for symbol, row in zip(("x1", "x2", "x3"), rows)}
-        at = {s: sp.Rational(1, 10) for s in formula.options.values()} | {sp.Symbol("p", positive=True): 3}
+        at = dict.fromkeys(formula.options.values(), sp.Rational(1, 10))
+        at |= {sp.Symbol("p", positive=True): 3}
         for left, right in zip((value, *slopes), (formula.value, *formula.textbook)):
             results = []
             for e in (in_full(left), right):
-                e = e.subs({s: n for s, n in at.items()}).subs(sp.Symbol("D", integer=True, positive=True), 3)
+                e = e.subs(at).subs(sp.Symbol("D", integer=True, positive=True), 3)
                 e = e.subs(index, 2).subs(sp.Symbol("y", real=True), label).doit()
                 e = e.replace(lambda s: isinstance(s, sp.Indexed),
                               lambda s: sp.Rational(float(numbers[str(s.base)][int(s.indices[0])])))

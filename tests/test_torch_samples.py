@@ -339,7 +339,7 @@ def test_other_types_are_refused(name, dtype):
     """torch computes many of them; half precision here would promise digits that are not there."""
     for sample in samples(name, torch.float64):
         arrays, options = sample.map(lambda x: x.to(dtype) if x.is_floating_point() else x)
-        with pytest.raises(TypeError, match="expected (an array of )?real numbers|'reduce'"):
+        with pytest.raises(TypeError, match=r"expected (an array of )?real numbers|'reduce'"):
             getattr(lossbook, name)(**as_ours(options))(*arrays)
 
 

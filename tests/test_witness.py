@@ -106,7 +106,7 @@ def test_corners_agree():
 def test_bce_at_the_border_agrees_as_far_as_torch_is_exact():
     p, y = [0.0, 1.0, 0.0, 1.0, 0.25], [0.0, 0.0, 1.0, 1.0, 1.0]
     three_witnesses(BCELoss(reduction="none"), p, y, rtol=5e-9)
-    with pytest.raises(Disagreement, match="torch gives 1000000003995.8.*, lossbook and S"):
+    with pytest.raises(Disagreement, match=r"torch gives 1000000003995\.8.*, lossbook and S"):
         three_witnesses(BCELoss(reduction="none"), p, y, atol=0)
 
 
@@ -226,7 +226,7 @@ def test_a_loss_without_a_formula_is_refused():
         def evaluate(self, arrays, wanted):
             return (0.0,)
 
-    with pytest.raises(LookupError, match="^Own has no formula .* HuberLoss"):
+    with pytest.raises(LookupError, match=r"^Own has no formula .* HuberLoss"):
         three_witnesses(Own(), [1.0])
 
 
@@ -234,14 +234,17 @@ def test_for_a_loss_that_torch_lacks_the_formula_is_printed(monkeypatch):
     monkeypatch.delattr(torch.nn, "HuberLoss")
     for reduction in "none", "mean", "sum":
         table = three_witnesses(HuberLoss(delta=0.25, reduction=reduction), INPUT, TARGET)
-        assert [list(results) for _, results in table.rows] == [["NumPy", "SymPy", "torch (printed)"]] * 2
-    with pytest.raises(Disagreement, match=r"gradient in input.*\n.*SymPy and torch \(printed\) give"):
+        witnesses = [list(results) for _, results in table.rows]
+        assert witnesses == [["NumPy", "SymPy", "torch (printed)"]] * 2
+    with pytest.raises(Disagreement,
+                       match=r"gradient in input.*\n.*SymPy and torch \(printed\) give"):
         three_witnesses(WrongSign(), INPUT, TARGET)
 
 
 def test_a_formula_of_several_parts_needs_a_composition(monkeypatch):
     monkeypatch.delitem(COMPOSED, "RMSELoss")
-    with pytest.raises(LookupError, match="^RMSELoss is no class of torch.nn, and .* expected .*COMPOSED"):
+    with pytest.raises(LookupError,
+                       match=r"^RMSELoss is no class of torch\.nn, and .* expected .*COMPOSED"):
         three_witnesses(lossbook.RMSELoss(), [0.5, 3.0], [0.0, 1.0])
 
 
@@ -381,7 +384,7 @@ def test_import_lossbook_does_not_import_the_witness():
     assert run.stdout == "False\n"
 
 
-# ------------------------------------------------------------------------------------- hostile input
+# ------------------------------------------------------------------------------------ hostile input
 
 def test_nan_flows_through_the_hinges_of_all_three():
     for loss, arrays in [

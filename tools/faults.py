@@ -3,10 +3,11 @@
     python -m tools.faults                   all of tools/faults.json
     python -m tools.faults huber_loss core   those whose name contains one of the words
 
-Each fault is a small edit: in `file`, the text `old`, which stands there once, becomes `new`. With it in
-place, `target` (a notebook, checked output by output, or tests as pytest takes them) must fail. The edit is made
-in a copy of the working tree; with the file `sitecustomize.py`, which Python imports when it starts, it changes torch.
-Exit status 1 if a fault goes unnoticed, or no longer fits the file.
+Each fault is a small edit: in `file`, the text `old`, which stands there once, becomes `new`. With
+it in place, `target` (a notebook, checked output by output, or tests as pytest takes them) must
+fail. The edit is made in a copy of the working tree; with the file `sitecustomize.py`, which Python
+imports when it starts, it changes torch. Exit status 1 if a fault goes unnoticed, or no longer fits
+the file.
 """
 
 import json
@@ -44,7 +45,8 @@ def run(target: str, folder: Path) -> subprocess.CompletedProcess:
     """Test a notebook or a test file of the copy, with the copy's package."""
     options = NBVAL if target.endswith(".ipynb") else ()
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *options, *shlex.split(target)],
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *options,
+         *shlex.split(target)],
         cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True)
 
 
@@ -94,7 +96,8 @@ def main(words: list[str]) -> int:
                 return 1
         print(f"{len(targets)} targets are green without a fault", flush=True)
         missed = 0
-        for number, (fault, finder) in enumerate(zip(faults, pool.map(partial(in_a_copy, found), faults)), 1):
+        finders = pool.map(partial(in_a_copy, found), faults)
+        for number, (fault, finder) in enumerate(zip(faults, finders), 1):
             missed += finder is None
             print(f"[{number}/{len(faults)}] {fault['name']}: {finder or 'NOT FOUND'}", flush=True)
     print(f"{len(faults) - missed} of {len(faults)} faults found")

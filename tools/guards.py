@@ -1,7 +1,7 @@
-"""The rules of a page that a machine can hold. Each guard takes a Page and returns what is wrong, in words.
+"""The rules of a page that a machine can hold. A guard takes a Page and returns what is wrong.
 
-`tests/test_notebooks.py` applies every guard to every notebook of the book, `tests/test_tools.py` shows
-each guard a notebook that breaks its rule. A message names the page and the cell.
+`tests/test_notebooks.py` applies every guard to every notebook of the book, `tests/test_tools.py`
+shows each guard a notebook that breaks its rule. A message names the page and the cell.
 
 An exercise and its solution, which is collapsed and executed, are written so:
 
@@ -27,7 +27,8 @@ from pathlib import Path
 
 import yaml
 
-from tools.notebooks import BOOK, ROOT, canonical, code_cells, name_of, notebooks, output_texts, read
+from tools.notebooks import (BOOK, ROOT, canonical, code_cells, name_of, notebooks, output_texts,
+                             read)
 
 LOSS_PAGE = (
     "Why this loss", "Definition", "In NumPy", "The gradient", "Three witnesses", "Its shape",
@@ -99,7 +100,7 @@ def guard(function: Callable[[Page], Problems]) -> Callable[[Page], Problems]:
     return function
 
 
-# --------------------------------------------------------------------------- the notebook as a record
+# ------------------------------------------------------------------------- the notebook as a record
 
 @guard
 def executed(page: Page) -> Problems:
@@ -110,7 +111,8 @@ def executed(page: Page) -> Problems:
     counts = [cell.get("execution_count") for cell in page.code]
     for want, (cell, count) in enumerate(zip(page.code, counts), 1):
         if count != want:
-            yield page.at(cell, f"has execution count {count}, expected {want}: run `make refresh NB={page.name}`")
+            yield page.at(cell, f"has execution count {count}, expected {want}: run `make refresh "
+                                f"NB={page.name}`")
             break
     if page.code and not any(cell.outputs for cell in page.code):
         yield page.whole("no cell has a stored output")
@@ -137,16 +139,18 @@ def reasons(page: Page) -> Problems:
         special = [t for t in tags(cell) if t.startswith("nbval-") or t == "raises-exception"]
         reason = cell.metadata.get("lossbook", {}).get("reason", "")
         if special and len(reason) < 10:
-            yield page.at(cell, f"tag {special[0]} without a reason in the metadata lossbook.reason")
+            yield page.at(cell,
+                          f"tag {special[0]} without a reason in the metadata lossbook.reason")
         if re.search(r"(?m)^\s*#\s*(NBVAL_|PYTEST_VALIDATE)", cell.source):
-            yield page.at(cell, "a comment steers nbval: use a tag, with a reason in lossbook.reason")
+            yield page.at(cell,
+                          "a comment steers nbval: use a tag, with a reason in lossbook.reason")
 
 
 def tags(cell) -> list[str]:
     return list(cell.metadata.get("tags", []))
 
 
-# ------------------------------------------------------------------------------- the shape of a page
+# ------------------------------------------------------------------------------ the shape of a page
 
 def headings(page: Page, level: int) -> list[tuple[object, str]]:
     mark = "#" * level
@@ -160,7 +164,8 @@ def headings(page: Page, level: int) -> list[tuple[object, str]]:
 @guard
 def title(page: Page) -> Problems:
     first = page.cells[0] if page.cells else None
-    if first is None or first.cell_type != "markdown" or not re.match(r"(\([\w-]+\)=\n)?# \S", first.source):
+    words = first.source if first and first.cell_type == "markdown" else ""
+    if not re.match(r"(\([\w-]+\)=\n)?# \S", words):
         yield page.whole("the first cell does not start with a title, `# …`")
     for cell, text in headings(page, 1)[1:]:
         yield page.at(cell, f"a second title: # {text}")
@@ -198,7 +203,8 @@ def length(page: Page) -> Problems:
 def words_of(source: str) -> list[str]:
     """The words of some Markdown: no code, no math, no directive lines, no targets of links."""
     text = without_fences(source)
-    text = re.sub(r"(?s)\$\$.*?\$\$|\\begin\{(\w+\*?)\}.*?\\end\{\1\}|\$[^$\n]*(?:\n[^$\n]+)*\$", " ", text)
+    text = re.sub(r"(?s)\$\$.*?\$\$|\\begin\{(\w+\*?)\}.*?\\end\{\1\}|\$[^$\n]*(?:\n[^$\n]+)*\$",
+                  " ", text)
     text = re.sub(r"(?m)^\s*(?:`{3,}|:{3,})\S*|^\s*:[\w-]+:.*$|<[^>]+>|\]\([^)]*\)", " ", text)
     text = re.sub(r"\{[\w:]+\}`[^`]*`|`[^`]*`|https?://\S+", " ", text)
     return re.findall(r"[^\W\d_][\w'’-]*", text)
@@ -213,7 +219,8 @@ def without_fences(source: str) -> str:
     kept, open_ = [], []        # open_: the mark of each open block and whether it holds code
     for line in source.splitlines():
         fence = FENCE.match(line)
-        if fence and open_ and not fence["name"] and not fence["rest"] and fence["mark"].startswith(open_[-1][0]):
+        closes = fence and not fence["name"] and not fence["rest"]
+        if closes and open_ and fence["mark"].startswith(open_[-1][0]):
             open_.pop()
         elif open_ and open_[-1][1]:
             continue
@@ -228,12 +235,14 @@ def without_fences(source: str) -> str:
 
 # ------------------------------------------------------------------------------- exercises, figures
 
-DIRECTIVE = re.compile(r"(?m)^(?:`{3,}|:{3,})\{(exercise|exercise-start|solution|solution-start|solution-end)\}[ \t]*(.*)$")
+DIRECTIVE = re.compile(r"(?m)^(?:`{3,}|:{3,})"
+                       r"\{(exercise|exercise-start|solution|solution-start|solution-end)\}"
+                       r"[ \t]*(.*)$")
 
 
 @guard
 def exercises(page: Page) -> Problems:
-    """Each exercise has a label and, after it, a collapsed solution with a cell that shows it is right."""
+    """Each exercise has a label and, after it, a collapsed solution with a cell that shows it."""
     asked: dict[str, object] = {}
     solved: set[str] = set()
     inside = None           # the label, the cell and the code cells of the solution being read
@@ -251,18 +260,23 @@ def exercises(page: Page) -> Problems:
                 else:
                     yield page.at(cell, f"an exercise without :label: ({argument or 'no title'})")
             elif kind == "solution":
-                yield page.at(cell, f"solution {argument!r} has no cell: use solution-start … solution-end")
+                yield page.at(cell, f"solution {argument!r} has no cell: use solution-start … "
+                                    "solution-end")
                 solved.add(argument)
             elif kind == "solution-start":
                 if argument not in asked:
-                    yield page.at(cell, f"solution of {argument!r}, which no exercise before it has as label")
+                    yield page.at(cell, f"solution of {argument!r}, which no exercise before it "
+                                        "has as label")
                 if "dropdown" not in options.get("class", ""):
-                    yield page.at(cell, f"solution of {argument!r} is not collapsed: add `:class: dropdown`")
+                    yield page.at(cell, f"solution of {argument!r} is not collapsed: add `:class: "
+                                        "dropdown`")
                 solved.add(argument)
                 inside = (argument, cell, [])
             elif inside:
-                if not any(c.outputs or re.search(r"(?m)^\s*assert\b", c.source) for c in inside[2]):
-                    yield page.at(inside[1], f"solution of {inside[0]!r} has no cell with an output or an assert")
+                if not any(c.outputs or re.search(r"(?m)^\s*assert\b", c.source)
+                           for c in inside[2]):
+                    yield page.at(inside[1], f"solution of {inside[0]!r} has no cell with an "
+                                             "output or an assert")
                 inside = None
     if inside:
         yield page.at(inside[1], f"solution of {inside[0]!r} is not closed by solution-end")
@@ -279,25 +293,32 @@ def option_lines(text: str) -> dict[str, str]:
     return dict(re.findall(r"(?m)^:([\w-]+):[ \t]*(.*)$", block))
 
 
+NAMED_SVG = re.compile(r"""<svg[^>]*\b(aria-label(ledby)?=["'][^"']+|aria-hidden=["']true)"""
+                       """|<title""")
+
+
 @guard
 def alternatives(page: Page) -> Problems:
     """Every picture is there, and has words for a reader who does not see it."""
     for cell in page.code:
         shown = [mime for output in cell.outputs for mime in output.get("data", {})]
-        if "figure" in cell.metadata.get("mystnb", {}) and not any(m.startswith("image/") for m in shown):
-            yield page.at(cell, "a figure's cell without a picture: show(...) must be its last expression")
+        figure = "figure" in cell.metadata.get("mystnb", {})
+        if figure and not any(mime.startswith("image/") for mime in shown):
+            yield page.at(cell, "a figure's cell without a picture: show(...) must be its last "
+                                "expression")
         for output in cell.outputs:
             data = output.get("data", {})
             if any(mime.startswith("image/") for mime in data):
                 alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "").strip()
                 if len(alt) < ALT or not alt.endswith("."):
-                    yield page.at(cell, f"a figure without a sentence in mystnb.image.alt ({ALT} characters or more, with a full stop)")
+                    yield page.at(cell, f"a figure without a sentence in mystnb.image.alt ({ALT} "
+                                        "characters or more, with a full stop)")
             source = data.get("text/html", "")
             for tag in re.findall(r"(?s)<img\b[^>]*>", source):
                 if not re.search(r"""\balt=["'][^"']+["']""", tag):
                     yield page.at(cell, "an <img> without alt in its HTML output")
             for svg in re.findall(r"(?s)<svg\b.*?</svg>", source):
-                if not re.search(r"""<svg[^>]*\b(aria-label(ledby)?=["'][^"']+|aria-hidden=["']true)|<title""", svg):
+                if not NAMED_SVG.search(svg):
                     yield page.at(cell, "an <svg> without aria-label or <title> in its HTML output")
     for cell in page.markdown:
         if re.search(r"!\[\s*\]\(", cell.source):
@@ -306,7 +327,10 @@ def alternatives(page: Page) -> Problems:
 
 @guard
 def local_images(page: Page) -> Problems:
-    remote = re.compile(r"""!\[[^\]]*\]\(\s*<?(https?:)?//|<(img|script|iframe|link)\b[^>]*(src|href)=["']?(https?:)?//|\{(image|figure)\}\s*(https?:)?//|@import\s+url|url\(["']?https?:""")
+    remote = re.compile(r"""!\[[^\]]*\]\(\s*<?(https?:)?//"""
+                        r"""|<(img|script|iframe|link)\b[^>]*(src|href)=["']?(https?:)?//"""
+                        r"""|\{(image|figure)\}\s*(https?:)?//"""
+                        r"""|@import\s+url|url\(["']?https?:""")
     for cell in page.cells:
         texts = [cell.source] if cell.cell_type == "markdown" else [cell.source, *raw_texts(cell)]
         if any(remote.search(text) for text in texts):
@@ -315,12 +339,13 @@ def local_images(page: Page) -> Problems:
 
 @guard
 def own_glyphs(page: Page) -> Problems:
-    """MathJax's fonts have blackboard capitals alone; any other such sign would come from the reader's fonts."""
+    """MathJax's fonts have blackboard capitals alone; other signs would be the reader's."""
     for cell in page.cells:
         for text in [cell.source] if cell.cell_type == "markdown" else raw_texts(cell):
             for m in re.finditer(r"\\(?:mathbb|Bbb)(?![A-Za-z])\s*(\{[^}]*\}|\S)", text):
                 if not re.fullmatch(r"[{}A-Z\s]+", m[1]):
-                    yield page.at(cell, f"{m[0]} is in none of MathJax's fonts: for 1 where a condition holds, write [z > 0]")
+                    yield page.at(cell, f"{m[0]} is in none of MathJax's fonts: for 1 where a "
+                                        "condition holds, write [z > 0]")
 
 
 def raw_texts(cell) -> Iterable[str]:
@@ -328,16 +353,18 @@ def raw_texts(cell) -> Iterable[str]:
     for output in cell.outputs:
         yield output.get("text", "")
         yield from (text if isinstance(text, str) else json.dumps(text)
-                    for mime, text in output.get("data", {}).items() if mime not in ("image/png", "image/jpeg"))
+                    for mime, text in output.get("data", {}).items()
+                    if mime not in ("image/png", "image/jpeg"))
 
 
-# ----------------------------------------------------------------------------------- the code's form
+# ---------------------------------------------------------------------------------- the code's form
 
 @guard
 def no_semicolon(page: Page) -> Problems:
     for cell in page.code:
         if cell.source.rstrip().endswith(";"):
-            yield page.at(cell, "ends in `;`, which nbval does not honour: end a plot with plt.show()")
+            yield page.at(cell,
+                          "ends in `;`, which nbval does not honour: end a plot with plt.show()")
 
 
 @guard
@@ -350,12 +377,13 @@ def narrow(page: Page) -> Problems:
 
 @guard
 def whole_tolerance(page: Page) -> Problems:
-    """A small rtol means little beside the atol of 1e-8 that isclose and allclose have by default."""
+    """A small rtol means little beside 1e-8, the default atol of isclose and allclose."""
     for cell in page.code:
         calls = (node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call))
         for call in calls:
             given = {word.arg for word in call.keywords}
-            if re.search(r"\b(isclose|allclose)$", ast.unparse(call.func)) and {"rtol", "atol"} & given == {"rtol"}:
+            compares = re.search(r"\b(isclose|allclose)$", ast.unparse(call.func))
+            if compares and "rtol" in given and "atol" not in given:
                 yield page.at(cell, f"{ast.unparse(call)} has the default atol too: add atol=0")
 
 
@@ -377,7 +405,8 @@ def rounded(page: Page) -> Problems:
             for m in re.finditer(r"(?<![\w.])\d*\.\d+(?:e[-+]?\d+)?", text, re.I):
                 digits = re.sub(r"(?i)e.*|\.", "", m[0]).lstrip("0")
                 if len(digits) > DIGITS:
-                    yield page.at(cell, f"an output shows {m[0]}: format it, at most {DIGITS} digits")
+                    yield page.at(cell,
+                                  f"an output shows {m[0]}: format it, at most {DIGITS} digits")
 
 
 # ---------------------------------------------------------------------------- numbers in the prose
@@ -390,14 +419,15 @@ NUMBER = re.compile(
 SUPERSCRIPT = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹−", "-0123456789-")
 NAMED = (
     r"(?:py)?torch|numpy|sympy|scipy|mpmath|matplotlib|scikit-learn|sklearn|statsmodels|python|jax|keras|tensorflow|lossbook|"
-    r"versions?|release|CC BY(?:-SA)?|chapters?|sections?|§+|eqs?\.|equations?|tables?|figures?|figs?\.|theorem|lemma|"
+    r"versions?|release|CC BY(?:-SA)?|chapters?|sections?|§+|"
+    r"eqs?\.|equations?|tables?|figures?|figs?\.|theorem|lemma|"
     r"proposition|example|exercise|arXiv|doi|part"
 )
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number as it is written: its value, half a unit of its last digit, and which signs it may have."""
+    """A number as it is written: its value, half a unit of its last digit, its possible signs."""
 
     written: str
     value: Decimal
@@ -426,36 +456,42 @@ def numbers_in(text: str) -> list[Number]:
         half = Decimal(10) ** (int(exponent) - places) / 2
         between = bool(sign) and (bool(m["before"]) or m["sign"] != m["sign"].strip())
         tail = f"e{exponent}" if exponent != "0" else ""
-        found.append(Number(f"{sign}{m['digits']}{tail}", -value if sign == "-" else value, half, between))
+        found.append(Number(f"{sign}{m['digits']}{tail}", -value if sign == "-" else value, half,
+                            between))
     return found
 
 
 def prose_numbers(source: str) -> list[Number]:
     """The decimals that a reader meets in some Markdown: math and code spans included.
 
-    Left out: targets of links and citations, option lines, versions and references (torch 2.13, section
-    3.2, arXiv 1506.02640), and in code a whole number written as a float (`delta=1.0`).
+    Left out: targets of links and citations, option lines, versions and references (torch 2.13,
+    section 3.2, arXiv 1506.02640), and in code a whole number written as a float (`delta=1.0`).
     """
     text = re.sub(r"(?s)<!--.*?-->|<https?:[^>]*>|https?://\S+", " ", source)
     text = re.sub(r"\]\([^)]*\)", "] ", text)
     text = re.sub(r"(?m)^\s*:[\w-]+:.*$|^\([\w-]+\)=$", " ", text)
     text = re.sub(r"\{(?!math)[\w:]+\}`[^`]*`", " ", text)
-    text = re.sub(rf"(?i)(?:\b|(?<=§))(?:{NAMED})[\s~:(]*v?\d+(?:\.\d+)+\)?|§\s*\d+(?:\.\d+)+", " ", text)
-    text = re.sub(r"`[^`\n]+`", lambda span: re.sub(r"(?<![\d.])(\d+)\.0+(?![\d.])", r"\1", span[0]), text)
+    text = re.sub(rf"(?i)(?:\b|(?<=§))(?:{NAMED})[\s~:(]*v?\d+(?:\.\d+)+\)?|§\s*\d+(?:\.\d+)+", " ",
+                  text)
+    text = re.sub(r"`[^`\n]+`",
+                  lambda span: re.sub(r"(?<![\d.])(\d+)\.0+(?![\d.])", r"\1", span[0]), text)
     return [n for n in numbers_in(text) if re.search(r"\.\d", n.written)]
 
 
 def captions(cell) -> str:
     settings = cell.metadata.get("mystnb", {})
-    return f"{settings.get('figure', {}).get('caption', '')}\n{settings.get('image', {}).get('alt', '')}"
+    figure, image = settings.get("figure", {}), settings.get("image", {})
+    return f"{figure.get('caption', '')}\n{image.get('alt', '')}"
 
 
 @guard
 def numbers(page: Page) -> Problems:
-    """Each decimal of the prose, the captions and the alternative texts stands in an output of the page.
+    """Each decimal of the prose, the captions and the alternative texts stands in an output of the
+    page.
 
-    It stands there when some number of an output rounds to it at the digits written, with its sign. A cell
-    may name exceptions in its metadata: `"lossbook": {"numbers": {"0.05": "why no cell can show it"}}`.
+    It stands there when some number of an output rounds to it at the digits written, with its sign.
+    A cell may name exceptions in its metadata: `"lossbook": {"numbers": {"0.05": "why no cell can
+    show it"}}`.
     """
     shown = [n for cell in page.code for _, text in output_texts(cell) for n in numbers_in(text)]
     for cell in page.cells:
@@ -463,7 +499,8 @@ def numbers(page: Page) -> Problems:
         for written, reason in excused.items():
             if len(reason) < 10:
                 yield page.at(cell, f"{written} is excused without a reason")
-        for number in prose_numbers(cell.source if cell.cell_type == "markdown" else captions(cell)):
+        prose = cell.source if cell.cell_type == "markdown" else captions(cell)
+        for number in prose_numbers(prose):
             if excused and number.written in excused:
                 excused[number.written] = None
             elif not any(number.is_shown_by(other) for other in shown):
@@ -473,7 +510,7 @@ def numbers(page: Page) -> Problems:
                 yield page.at(cell, f"{written} is excused but not written here")
 
 
-# ------------------------------------------------------------------------------------ the whole book
+# ----------------------------------------------------------------------------------- the whole book
 
 def toc_pages(toc: dict) -> list[str]:
     """The pages of a table of contents, in its order, without suffix."""
@@ -511,16 +548,17 @@ def contents(toc: list[str], files: list[str]) -> Problems:
 
 
 def catalogue(rows: dict, toc: list[str], exported: Iterable[str]) -> Problems:
-    """A row of the catalogue for each page about a loss and for each class, and the other way round."""
+    """A row of the catalogue for each page about a loss and each class, and the other way round."""
     loss_pages = set(filter(tells_a_loss, toc))
     named = {row.page: name for name, row in rows.items() if row.page}
     for page in sorted(loss_pages - set(named)):
         yield f"_toc.yml has {page}, but no row of lossbook.catalogue names it as its page"
     for page in sorted(set(named) - loss_pages):
-        yield f"lossbook.catalogue: {named[page]} names {page} as its page, which is not in _toc.yml"
+        yield (f"lossbook.catalogue: {named[page]} names {page} as its page, "
+               "which is not in _toc.yml")
     classes = {name for name in exported if name.endswith("Loss") and name != "Loss"}
     for name in sorted(classes - set(rows)):
         yield f"lossbook.{name} has no row in lossbook.catalogue"
-    for name, row in rows.items():
+    for name in rows:
         if name not in classes:
             yield f"lossbook.catalogue has a row for {name}, but lossbook has no such class"

@@ -23,7 +23,7 @@ from lossbook.catalogue import CATALOGUE, cousins
 
 LOSSES = {row.page: name for name, row in CATALOGUE.items() if row.page}
 
-# ------------------------------------------------------------------------------- names and relations
+# ------------------------------------------------------------------------------ names and relations
 
 
 class Names(SphinxTransform):
@@ -69,8 +69,10 @@ def relations(name):
     row = CATALOGUE[name]
     relatives = [(CATALOGUE[cousin].title, CATALOGUE[cousin].page) for cousin in cousins(name)]
     groups = {
-        "See also": [reference("std", "doc", f"/{page}", title) for title, page in relatives if page],
-        "Reference": [reference("py", "class", f"lossbook.{name}", f"lossbook.{name}", nodes.literal)],
+        "See also": [reference("std", "doc", f"/{page}", title) for title, page in relatives
+                     if page],
+        "Reference": [reference("py", "class", f"lossbook.{name}", f"lossbook.{name}",
+                                nodes.literal)],
         "Symbols": [reference("std", "doc", "/book/notation", "Notation")],
     }
     if row.torch:
@@ -116,7 +118,8 @@ def docstrings(app, what, name, thing, options, lines) -> None:
     """What the docstrings of the package leave to the site.
 
     Of two formulas on one line, which a phone does not hold, the second gets a line of its own. An
-    argument without a description gets an empty one. At the end of a loss's docstring stands its page.
+    argument without a description gets an empty one. At the end of a loss's docstring stands its
+    page.
     """
     lines[:] = [re.sub(r",? *\\q?quad", r" \\\\", line) for line in lines]
     for i in range(len(lines) - 1, 0, -1):
@@ -139,7 +142,7 @@ class Notebooks(SphinxTransform):
                 raw.replace_self(nodes.raw("", text, format=raw["format"]))
 
 
-# ----------------------------------------------------------------------------------- the HTML of pages
+# -------------------------------------------------------------------------------- the HTML of pages
 
 PROMISE = "Loss functions, each told as a page that cannot be wrong silently."
 
@@ -147,17 +150,21 @@ PROMISE = "Loss functions, each told as a page that cannot be wrong silently."
 def describe(app, pagename, templatename, context, doctree) -> None:
     """The description of a page, for those who find it elsewhere."""
     text = html.escape(first_sentences(doctree) if doctree is not None else PROMISE)
-    context["metatags"] = f'{context.get("metatags", "")}\n<meta name="description" content="{text}" />'
+    context["metatags"] = "\n".join((context.get("metatags", ""),
+                                     f'<meta name="description" content="{text}" />'))
 
 
 def first_sentences(doctree, longest=160) -> str:
     """The beginning of the first paragraph of the text, in whole words."""
-    paragraphs = (p for p in doctree.findall(nodes.paragraph) if isinstance(p.parent, nodes.section))
+    paragraphs = (p for p in doctree.findall(nodes.paragraph)
+                  if isinstance(p.parent, nodes.section))
     text = " ".join(next(paragraphs, nodes.Text(PROMISE)).astext().split())
     if len(text) <= longest:
         return text
     sentences = text[:longest].rpartition(". ")[0]
-    return f"{sentences}." if len(sentences) > longest / 2 else text[:longest].rpartition(" ")[0] + " …"
+    if len(sentences) > longest / 2:
+        return f"{sentences}."
+    return text[:longest].rpartition(" ")[0] + " …"
 
 
 def roles(app, pagename, templatename, context, doctree) -> None:
@@ -166,7 +173,7 @@ def roles(app, pagename, templatename, context, doctree) -> None:
         context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
 
 
-# ----------------------------------------------------------------------------- what pages need not load
+# ------------------------------------------------------------------------- what pages need not load
 
 KEEP = (
     "tex-chtml.js",
@@ -182,8 +189,8 @@ def trim(root: Path) -> None:
     """Delete every file under `root` that no entry of KEEP names, then the empty folders.
 
     `sphinx-mathjax-offline` copies all 24 MB of MathJax into the site. Kept are the component that
-    the pages name, its fonts, the TeX extensions that it loads on demand, and what its menu loads for
-    a screen reader.
+    the pages name, its fonts, the TeX extensions that it loads on demand, and what its menu loads
+    for a screen reader.
     """
     keep = [root / entry for entry in KEEP]
     for path in sorted(root.rglob("*"), reverse=True):
@@ -195,12 +202,14 @@ def trim(root: Path) -> None:
 
 
 def used_icons(css: str, texts) -> set[int]:
-    """The characters of the icons that pages name, and of those that the theme's CSS draws itself."""
+    """The characters of the icons that pages name, and of those that the theme's CSS draws."""
     codes = {}
-    for selectors, code in re.findall(r'((?:\.fa-[\w-]+:before,?)+)\{content:"\\([0-9a-f]+)"\}', css):
+    for selectors, code in re.findall(r'((?:\.fa-[\w-]+:before,?)+)\{content:"\\([0-9a-f]+)"\}',
+                                      css):
         codes |= dict.fromkeys(re.findall(r"\.(fa-[\w-]+)", selectors), int(code, 16))
     names = {name for text in texts for name in re.findall(r"\bfa-[\w-]+", text)}
-    drawn = {ord(c) for c in "".join(re.findall(r"--pst-[\w-]+:(\"[^\"]*\")", css)) if ord(c) > 0xE000}
+    drawn = {ord(c) for c in "".join(re.findall(r"--pst-[\w-]+:(\"[^\"]*\")", css))
+             if ord(c) > 0xE000}
     return {codes[name] for name in names & codes.keys()} | drawn | {0xF107}
 
 

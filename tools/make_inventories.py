@@ -1,8 +1,9 @@
 """Write book/_inv/*.inv: the names of other projects that this book's docstrings may link to.
 
-Sphinx would fetch each project's whole list of names from its site. The book builds without a network,
-so it brings these few. Add a name here when a build says "reference target not found", then run
-`python -m tools.make_inventories`. The addresses are relative to intersphinx_mapping in _config.yml.
+Sphinx would fetch each project's whole list of names from its site. The book builds without a
+network, so it brings these few. Add a name here when a build says "reference target not found",
+then run `python -m tools.make_inventories`. The addresses are relative to intersphinx_mapping in
+_config.yml.
 """
 
 import zlib
@@ -14,27 +15,31 @@ BUILTIN = "library/functions.html#$"
 TYPES = "library/stdtypes.html#$"
 TYPING = "library/typing.html#$"
 LOSSES = (
-    "L1Loss MSELoss CrossEntropyLoss CTCLoss NLLLoss PoissonNLLLoss GaussianNLLLoss KLDivLoss BCELoss "
-    "BCEWithLogitsLoss MarginRankingLoss HingeEmbeddingLoss MultiLabelMarginLoss HuberLoss SmoothL1Loss "
-    "SoftMarginLoss MultiLabelSoftMarginLoss CosineEmbeddingLoss MultiMarginLoss TripletMarginLoss "
-    "TripletMarginWithDistanceLoss LinearCrossEntropyLoss"
+    "L1Loss MSELoss CrossEntropyLoss CTCLoss NLLLoss PoissonNLLLoss GaussianNLLLoss KLDivLoss "
+    "BCELoss BCEWithLogitsLoss MarginRankingLoss HingeEmbeddingLoss MultiLabelMarginLoss HuberLoss "
+    "SmoothL1Loss SoftMarginLoss MultiLabelSoftMarginLoss CosineEmbeddingLoss MultiMarginLoss "
+    "TripletMarginLoss TripletMarginWithDistanceLoss LinearCrossEntropyLoss"
 )
 
 # project: (role of the domain, name, address; "$" stands for the name)
 NAMES: dict[str, list[tuple[str, str, str]]] = {
     "python": [
-        *[("py:class", n, BUILTIN) for n in ("bool", "float", "int", "object", "tuple", "dict", "list", "frozenset")],
+        *[("py:class", n, BUILTIN)
+          for n in ("bool", "float", "int", "object", "tuple", "dict", "list", "frozenset")],
         *[("py:class", n, TYPES) for n in ("str", "bytes", "range", "set")],
         ("py:data", "None", "library/constants.html#$"),
         *[("py:exception", n, "library/exceptions.html#$")
-          for n in ("ValueError", "TypeError", "ArithmeticError", "AssertionError", "NotImplementedError")],
+          for n in ("ValueError", "TypeError", "ArithmeticError", "AssertionError",
+                    "NotImplementedError")],
         *[("py:data", f"typing.{n}", TYPING) for n in ("Any", "Literal", "Union", "Optional")],
         *[("py:class", f"collections.abc.{n}", "library/collections.abc.html#$")
           for n in ("Callable", "Iterable", "Iterator", "Sequence", "Mapping", "Generator")],
     ],
     "numpy": [
-        *[("py:class", f"numpy.{n}", f"reference/generated/numpy.{n}.html#$") for n in ("ndarray", "dtype")],
-        *[("py:class", f"numpy.{n}", "reference/arrays.scalars.html#$") for n in ("float32", "float64", "generic")],
+        *[("py:class", f"numpy.{n}", f"reference/generated/numpy.{n}.html#$")
+          for n in ("ndarray", "dtype")],
+        *[("py:class", f"numpy.{n}", "reference/arrays.scalars.html#$")
+          for n in ("float32", "float64", "generic")],
         ("py:data", "numpy.typing.ArrayLike", "reference/typing.html#$"),
         ("py:data", "numpy.typing.NDArray", "reference/typing.html#$"),
         *[("std:term", n, "glossary.html#term-$") for n in ("array_like", "broadcast", "ufunc")],

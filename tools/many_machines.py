@@ -3,12 +3,13 @@
     python -m tools.many_machines            start 2 processes, then 4, and write the file
     python -m tools.many_machines --check    write nothing; exit with 1 if the file says otherwise
 
-Each process is a machine: it has one thread, holds its share of the batch and talks to the others by
-torch.distributed over gloo. The gradients on which they settle are compared with the gradient of one process
-that holds the whole batch. The page book/practice/mean_of_means shows the file and computes its numbers again.
+Each process is a machine: it has one thread, holds its share of the batch and talks to the others
+by torch.distributed over gloo. The gradients on which they settle are compared with the gradient of
+one process that holds the whole batch. The page book/practice/mean_of_means shows the file and
+computes its numbers again.
 
-Nothing outlives a run. The parent kills its processes on the way out, whatever the way; should the parent be
-gone, each process ends itself; they meet in a file of a temporary folder.
+Nothing outlives a run. The parent kills its processes on the way out, whatever the way; should the
+parent be gone, each process ends itself; they meet in a file of a temporary folder.
 """
 
 import argparse
@@ -43,10 +44,10 @@ SPEECH = BOOK / "data" / "gettysburg.txt"
 WORLDS = (2, 4)
 STEPS = 100
 EQUAL = 1e-12       # of the gradient's norm
-LIMIT = 600         # seconds that the processes of a world may take; each needs about 7 of a processor
+LIMIT = 600         # seconds that the processes of a world may take; each needs about 7
 
 
-# ------------------------------------------------------------------------------------------ the batches
+# -------------------------------------------------------------------------------------- the batches
 
 LETTERS = " " + string.ascii_lowercase      # the first one stands at both ends of a word
 IGNORED = -100
@@ -55,11 +56,12 @@ IGNORED = -100
 def words() -> list[str]:
     """The words of the speech, in its order."""
     lines = SPEECH.read_text(encoding="utf-8").splitlines()
-    return re.findall("[a-z]+", " ".join(line for line in lines if not line.startswith("#")).lower())
+    words = " ".join(line for line in lines if not line.startswith("#"))
+    return re.findall("[a-z]+", words.lower())
 
 
 def spelled(words: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Each letter of each word, and the letter that follows it; IGNORED behind the end of a word."""
+    """Each letter of each word, and the letter that follows; IGNORED behind the end of a word."""
     given = np.zeros((len(words), max(map(len, words)) + 1), int)
     following = np.full_like(given, IGNORED)
     for row, word in enumerate(words):
@@ -77,8 +79,8 @@ def balanced(following: np.ndarray) -> np.ndarray:
 def strips(count: int = 10) -> tuple[np.ndarray, ...]:
     """Handwritten digits in strips of 1, 2, 3 … digits, one frame for each column of pixels.
 
-    Returns the frames, with a constant beside the pixels, the digits + 1 (0 is the blank), and the numbers of
-    both in each strip.
+    Returns the frames, with a constant beside the pixels, the digits + 1 (0 is the blank), and the
+    numbers of both in each strip.
     """
     from sklearn.datasets import load_digits
 
@@ -92,11 +94,12 @@ def strips(count: int = 10) -> tuple[np.ndarray, ...]:
     return frames, labels, 8 * lengths, lengths
 
 
-# ------------------------------------------------------------------------------------------- the models
+# --------------------------------------------------------------------------------------- the models
 
 def table() -> nn.Module:
     """The logits of the next letter, given a letter: a row for each, all 0 at the start."""
-    return nn.Embedding.from_pretrained(torch.zeros(len(LETTERS), len(LETTERS), dtype=torch.float64), freeze=False)
+    zeros = torch.zeros(len(LETTERS), len(LETTERS), dtype=torch.float64)
+    return nn.Embedding.from_pretrained(zeros, freeze=False)
 
 
 def linear() -> nn.Module:
@@ -135,12 +138,15 @@ class Task:
 
 
 def letters_total(model, given, following, weight=None):
-    return F.cross_entropy(model(given).transpose(1, 2), following, weight, ignore_index=IGNORED, reduction="sum")
+    return F.cross_entropy(model(given).transpose(1, 2), following, weight, ignore_index=IGNORED,
+                           reduction="sum")
 
 
 def letters_count(given, following, weight=None):
     kept = following[following != IGNORED]
-    return torch.tensor(float(len(kept)), dtype=torch.float64) if weight is None else weight[kept].sum()
+    if weight is None:
+        return torch.tensor(float(len(kept)), dtype=torch.float64)
+    return weight[kept].sum()
 
 
 def strips_total(model, frames, labels, frame_counts, label_counts):
@@ -166,7 +172,7 @@ def tasks() -> dict[str, Task]:
     }
 
 
-# ------------------------------------------------------- ways to settle on a gradient, on each machine
+# ---------------------------------------------------- ways to settle on a gradient, on each machine
 
 def over_all(count):
     """The sum of a count over the machines."""
@@ -237,7 +243,7 @@ def gradients(rank: int, world: int) -> dict[str, np.ndarray]:
     return found
 
 
-# ------------------------------------------------------------------------------------------ a training run
+# ----------------------------------------------------------------------------------- a training run
 
 OPTIMISERS = {
     "gradient descent": (torch.optim.SGD, 15.0),    # and the rate
@@ -266,15 +272,17 @@ def both(rank: int, world: int) -> dict[str, np.ndarray]:
     return {**gradients(rank, world), **trained(rank, world)}
 
 
-# ---------------------------------------------------------------------------------------------- processes
+# ---------------------------------------------------------------------------------------- processes
 
-def machine(rank: int, work: Callable, world: int, folder: str, limit: float, arguments: tuple) -> None:
-    """What each process runs: `work(rank, world, *arguments)`, and store the arrays that it returns."""
+def machine(rank: int, work: Callable, world: int, folder: str, limit: float,
+            arguments: tuple) -> None:
+    """What each process runs: `work(rank, world, *arguments)`, and store what it returns."""
     threading.Thread(target=end_with_parent, daemon=True).start()
     faulthandler.dump_traceback_later(limit + 5, exit=True)     # should that thread not run
     torch.set_num_threads(1)
     meeting = dist.FileStore(str(Path(folder) / "meeting"), world)
-    dist.init_process_group("gloo", store=meeting, rank=rank, world_size=world, timeout=timedelta(seconds=limit))
+    dist.init_process_group("gloo", store=meeting, rank=rank, world_size=world,
+                            timeout=timedelta(seconds=limit))
     try:
         np.savez(Path(folder) / f"{rank}.npz", **work(rank, world, *arguments))
     finally:
@@ -288,17 +296,20 @@ def end_with_parent() -> None:
 
 
 def start_method() -> str:
-    """From a server that has imported torch once, where the system can fork; else each process imports it."""
+    """From a server that has imported torch once, where the system can fork; else anew."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return "spawn"
     multiprocessing.set_forkserver_preload(["sklearn.datasets", "torch._dynamo", __name__])
     return "forkserver"
 
 
-def on_machines(world: int, work: Callable, *arguments, limit: float = LIMIT) -> list[dict[str, np.ndarray]]:
-    """Start `world` processes that run `work(rank, world, *arguments)`; the arrays that each returned.
+def on_machines(world: int, work: Callable, *arguments,
+                limit: float = LIMIT) -> list[dict[str, np.ndarray]]:
+    """Start `world` processes that run `work(rank, world, *arguments)`; the arrays that each
+    returned.
 
-    TimeoutError after `limit` seconds, ProcessException where one fails. None is left in either case.
+    TimeoutError after `limit` seconds, ProcessException where one fails. None is left in either
+    case.
     """
     settle_environment()        # processes inherit it: one thread each
     deadline = time.monotonic() + limit
@@ -308,7 +319,8 @@ def on_machines(world: int, work: Callable, *arguments, limit: float = LIMIT) ->
         try:
             while not context.join(max(0, deadline - time.monotonic())):
                 if time.monotonic() >= deadline:
-                    raise TimeoutError(f"{work.__name__} on {world} processes: not done within {limit:g} seconds")
+                    raise TimeoutError(f"{work.__name__} on {world} processes: not done within "
+                                       f"{limit:g} seconds")
         finally:
             for process in context.processes:
                 process.kill()
@@ -318,7 +330,7 @@ def on_machines(world: int, work: Callable, *arguments, limit: float = LIMIT) ->
         return [dict(np.load(Path(folder) / f"{rank}.npz")) for rank in range(world)]
 
 
-# ------------------------------------------------------------------------------------------------ the file
+# ----------------------------------------------------------------------------------------- the file
 
 def alone(task: Task) -> np.ndarray:
     """The gradient of the mean over the whole batch, in this process."""
@@ -343,7 +355,8 @@ def errors(found: list[dict]) -> dict:
     for name, task in tasks().items():
         truth = alone(task)
         result[name] = {
-            "counts": [rounded(task.count(*task.share(rank, len(found))).item()) for rank in range(len(found))],
+            "counts": [rounded(task.count(*task.share(rank, len(found))).item())
+                       for rank in range(len(found))],
             "norm": rounded(np.linalg.norm(truth)),
             "errors": {way: error([one[f"{name}/{way}"] for one in found], truth) for way in WAYS},
         }
@@ -359,7 +372,8 @@ def training(found: list[dict]) -> dict:
             parameters, *others = (one[f"{name}/{way}"] for one in found)
             if not all((other == parameters).all() for other in others):
                 raise ArithmeticError(f"{name}, {way}: the machines have drifted apart")
-            model = nn.Embedding.from_pretrained(torch.from_numpy(parameters).view(len(LETTERS), -1))
+            table = torch.from_numpy(parameters).view(len(LETTERS), -1)
+            model = nn.Embedding.from_pretrained(table)
             loss = task.total(model, *task.share()) / task.count(*task.share())
             result[name][way] = rounded(loss.item())
     return result
@@ -370,7 +384,8 @@ def measure() -> dict:
     last = max(WORLDS)
     found = {world: on_machines(world, both if world == last else gradients) for world in WORLDS}
     return {
-        "about": f"made by: python -m tools.many_machines. An error is relative to the norm; 0 says at most {EQUAL:g}",
+        "about": "made by: python -m tools.many_machines. "
+                 f"An error is relative to the norm; 0 says at most {EQUAL:g}",
         "worlds": {str(world): errors(machines) for world, machines in found.items()},
         "training": training(found[last]),
     }

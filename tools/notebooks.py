@@ -1,4 +1,4 @@
-"""The book's notebooks as files: which there are, their canonical bytes, and what a reader sees in them."""
+"""The book's notebooks as files: which there are, their canonical bytes, what a reader sees."""
 
 import hashlib
 import html
@@ -32,7 +32,8 @@ def settle_environment() -> None:
 
 def notebooks(folder: Path = BOOK) -> list[Path]:
     """Every notebook under `folder`, in order, without editors' copies and build folders."""
-    found = (p for p in folder.rglob("*.ipynb") if not any(part.startswith((".", "_")) for part in p.relative_to(folder).parts))
+    found = (p for p in folder.rglob("*.ipynb")
+             if not any(part.startswith((".", "_")) for part in p.relative_to(folder).parts))
     return sorted(found)
 
 
@@ -50,16 +51,18 @@ def code_cells(nb) -> list:
     return [cell for cell in nb.cells if cell.cell_type == "code"]
 
 
-# ------------------------------------------------------------------------------------ canonical bytes
+# ---------------------------------------------------------------------------------- canonical bytes
 
 def canonical(nb) -> str:
     """The one text of a notebook: the same sources and outputs always give the same bytes."""
     nb = nbformat.from_dict(nb)
     nb.nbformat, nb.nbformat_minor = 4, 5
-    nb.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": {"name": "python"}})
+    nb.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC,
+                                      "language_info": {"name": "python"}})
     taken = set()
     for cell in nb.cells:
-        cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in CELL_METADATA if k in cell.metadata})
+        cell.metadata = nbformat.from_dict({k: cell.metadata[k] for k in CELL_METADATA
+                                            if k in cell.metadata})
         cell.id = fresh_id(cell, taken)
         cell.pop("attachments", None)
         if cell.cell_type == "code":

@@ -2,13 +2,14 @@
 
     python -m tools.refresh                     every notebook of the book
     python -m tools.refresh book/intro.ipynb    these
-    python -m tools.refresh --check             run nothing; report what was not run in order, or is not canonical
+    python -m tools.refresh --check             run nothing; report what was not run in order,
+                                                or is not canonical
     python -m tools.refresh --no-run PATH       write the canonical form, keep the outputs
 
 A page that _toc.yml lacks is added to it, after the last of its folder.
 
-A notebook runs in its own folder, as nbval runs it. Two runs give the same bytes. A notebook in which a
-cell fails is not written; the failing cell is shown and the exit status is 1.
+A notebook runs in its own folder, as nbval runs it. Two runs give the same bytes. A notebook in
+which a cell fails is not written; the failing cell is shown and the exit status is 1.
 """
 
 import argparse
@@ -19,7 +20,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from tools import guards
-from tools.notebooks import KERNELSPEC, ROOT, canonical, code_cells, name_of, notebooks, read, settle_environment
+from tools.notebooks import (KERNELSPEC, ROOT, canonical, code_cells, name_of, notebooks, read,
+                             settle_environment)
 
 TIMEOUT = 120       # seconds a cell may take
 
@@ -56,7 +58,7 @@ def refresh(path: Path) -> tuple[str, bool, str]:
     start = time.perf_counter()
     try:
         happened, good = write(path, run(path)), True
-    except Exception as error:      # a dead kernel or a failing cell: whatever it was, the others go on
+    except Exception as error:      # a dead kernel or a failing cell: the others go on
         happened, good = f"FAILED\n{error}", False
     return happened, good, f"{time.perf_counter() - start:.1f} s"
 
@@ -89,7 +91,8 @@ def check(paths: list[Path]) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="tools.refresh", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(prog="tools.refresh", description=__doc__,
+                                     formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("paths", nargs="*", type=Path, help="notebooks (default: all of the book)")
     parser.add_argument("--check", action="store_true", help="run and write nothing")
     parser.add_argument("--no-run", action="store_true", help="only write the canonical form")

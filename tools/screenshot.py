@@ -13,7 +13,8 @@ from tools.website import launched, open_page, served
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="tools.screenshot", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(prog="tools.screenshot", description=__doc__,
+                                     formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("page", help="a page, with or without .html, from the root of the site")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--dark", action="store_true")
@@ -24,7 +25,8 @@ def main() -> None:
     page = options.page.removesuffix(".html").removesuffix(".ipynb") + ".html"
     with served(options.site) as base, launched() as browser:
         scheme = "dark" if options.dark else "light"
-        tab = browser.new_page(viewport={"width": options.width, "height": 900}, color_scheme=scheme)
+        tab = browser.new_page(viewport={"width": options.width, "height": 900},
+                               color_scheme=scheme)
         open_page(tab, base + page)
         if options.at:
             tab.locator(options.at).first.screenshot(path=options.output)

@@ -1,6 +1,7 @@
-"""The built site as a reader's browser sees it. tests/test_site.py and tools/screenshot.py use this.
+"""The built site as a browser shows it. tests/test_site.py and tools/screenshot.py use this.
 
-Nothing here needs a network: the site is served on 127.0.0.1 and every other request is refused, and told.
+Nothing here needs a network: the site is served on 127.0.0.1 and every other request is refused,
+and told.
 """
 
 import functools
@@ -25,13 +26,14 @@ MOST_FURTHER = 150_000              # and of a further page, when the browser ha
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-default-apps", "--hide-scrollbars",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 
 
-# --------------------------------------------------------------------------------- without a browser
+# -------------------------------------------------------------------------------- without a browser
 
 class Document(HTMLParser):
     """The anchors of a page and the links out of it."""
@@ -61,7 +63,8 @@ def document(path: Path) -> Document:
 
 def pages(site: Path) -> list[Path]:
     """Every page of the site. What lies in folders such as _static are pieces of the theme."""
-    return sorted(p for p in site.rglob("*.html") if not any(part.startswith("_") for part in p.relative_to(site).parts))
+    return sorted(p for p in site.rglob("*.html")
+                  if not any(part.startswith("_") for part in p.relative_to(site).parts))
 
 
 def target(page: Path, link: str) -> Path:
@@ -85,7 +88,7 @@ def broken_links(page: Path, site: Path) -> list[str]:
     return broken
 
 
-# ------------------------------------------------------------------------------------ with a browser
+# ----------------------------------------------------------------------------------- with a browser
 
 def find_browser() -> str | None:
     """The browser to use: LOSSBOOK_BROWSER, one on the path, or Chrome as macOS has it."""
@@ -98,7 +101,8 @@ def find_browser() -> str | None:
 def served(folder: Path, missing: str | None = None) -> Iterator[str]:
     """The address under which `folder` is served while the block runs.
 
-    missing : the page to serve, with status 404, in place of one that is not there, as web servers do
+    missing : the page to serve, with status 404, in place of one that is not there, as web servers
+    do
     """
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -138,13 +142,15 @@ class Seen:
 
     def __str__(self) -> str:
         verdict = f"{len(self.problems)} problems" if self.problems else "ok"
-        return f"{self.formulas:4} formulas {self.images:3} images {self.controls:4} controls  {verdict}"
+        return (f"{self.formulas:4} formulas {self.images:3} images {self.controls:4} controls  "
+                f"{verdict}")
 
 
 def open_page(tab, address: str) -> None:
     """Open a page and wait until its formulas stand and its collapsed parts are open."""
     tab.goto(address, wait_until="load")
-    tab.evaluate("async () => { if (window.MathJax && MathJax.startup) await MathJax.startup.promise; await document.fonts.ready; }")
+    tab.evaluate("async () => { if (window.MathJax && MathJax.startup) "
+                 "await MathJax.startup.promise; await document.fonts.ready; }")
     tab.evaluate(UNFOLD)
 
 
@@ -159,13 +165,17 @@ CONTENT = r"""() => {
   const article = document.querySelector('article') || document.body;
   const formulas = [...article.querySelectorAll('.math')].filter(e => !e.querySelector('.math'));
   for (const f of formulas)
-    if (!f.querySelector('mjx-container')) problems.push('formula not rendered: ' + f.textContent.trim().slice(0, 60));
+    if (!f.querySelector('mjx-container'))
+      problems.push('formula not rendered: ' + f.textContent.trim().slice(0, 60));
   const rendered = article.querySelectorAll('mjx-container').length;
-  if (rendered < formulas.length) problems.push(`${formulas.length} formulas, ${rendered} rendered`);
+  if (rendered < formulas.length)
+    problems.push(`${formulas.length} formulas, ${rendered} rendered`);
   for (const e of article.querySelectorAll('mjx-merror, [data-mjx-error]'))
-    problems.push('formula with an error: ' + (e.getAttribute('data-mjx-error') || e.textContent).trim().slice(0, 80));
+    problems.push('formula with an error: '
+      + (e.getAttribute('data-mjx-error') || e.textContent).trim().slice(0, 80));
   for (const e of article.querySelectorAll('mjx-utext'))
-    problems.push(`formula with a sign that MathJax's fonts lack, ${e.textContent}: ` + e.closest('mjx-math').textContent.slice(0, 60));
+    problems.push(`formula with a sign that MathJax's fonts lack, ${e.textContent}: `
+      + e.closest('mjx-math').textContent.slice(0, 60));
   const walker = document.createTreeWalker(article, NodeFilter.SHOW_TEXT);
   for (let n = walker.nextNode(); n; n = walker.nextNode()) {
     if (n.parentElement.closest('pre, code, script, style, mjx-container')) continue;
@@ -176,7 +186,8 @@ CONTENT = r"""() => {
   for (const i of images) {
     const alt = (i.getAttribute('alt') || '').trim();
     if (!alt) problems.push('image without alt: ' + i.getAttribute('src'));
-    else if (/_images\/|\.(svg|png|jpe?g)$/.test(alt)) problems.push('image whose alt is a path: ' + alt);
+    else if (/_images\/|\.(svg|png|jpe?g)$/.test(alt))
+      problems.push('image whose alt is a path: ' + alt);
     if (i.complete && !i.naturalWidth) problems.push('image not loaded: ' + i.getAttribute('src'));
   }
   return {problems: [...new Set(problems)], formulas: formulas.length, images: images.length};
@@ -187,41 +198,59 @@ WIDTH = r"""() => {
   const problems = [], root = document.documentElement;
   const article = document.querySelector('article') || document.body;
   const style = getComputedStyle(article), box = article.getBoundingClientRect();
-  const left = box.left + parseFloat(style.paddingLeft), right = box.right - parseFloat(style.paddingRight);
-  const what = e => (e.id ? '#' + e.id : e.className && e.className.baseVal === undefined && e.className || e.tagName.toLowerCase())
-      + ' "' + (e.textContent || e.alt || '').trim().replace(/\s+/g, ' ').slice(0, 40) + '"';
+  const left = box.left + parseFloat(style.paddingLeft);
+  const right = box.right - parseFloat(style.paddingRight);
+  const named = e => e.id ? '#' + e.id
+    : e.className && e.className.baseVal === undefined && e.className || e.tagName.toLowerCase();
+  const text = e => (e.textContent || e.alt || '').trim().replace(/\s+/g, ' ').slice(0, 40);
+  const what = e => `${named(e)} "${text(e)}"`;
   const past = r => Math.round(Math.max(r.right - right, left - r.left));
   if (root.scrollWidth > root.clientWidth) {
     problems.push(`the page is ${root.scrollWidth} px wide in ${root.clientWidth}`);
     for (const e of article.querySelectorAll('*'))
-      if (e.getBoundingClientRect().right > root.clientWidth + 1 && !e.children.length) { problems.push('past the edge: ' + what(e)); break; }
+      if (e.getBoundingClientRect().right > root.clientWidth + 1 && !e.children.length) {
+        problems.push('past the edge: ' + what(e));
+        break;
+      }
   }
   for (const e of article.querySelectorAll('table, img, svg, figure, mjx-math')) {
-    if (e.closest('mjx-assistive-mml') || e.parentElement.closest('svg, button, .headerlink')) continue;
+    if (e.closest('mjx-assistive-mml')) continue;
+    if (e.parentElement.closest('svg, button, .headerlink')) continue;
     const r = e.getBoundingClientRect();
     if (r.width && past(r) > 1) {
       const name = e.tagName === 'MJX-MATH' ? 'formula' : e.tagName.toLowerCase();
       const near = e.closest('section[id]');
-      problems.push(`${name} ${past(r)} px too wide${near ? ' in #' + near.id : ''}: ` + what(name === 'formula' ? e.closest('.math') || e : e));
+      problems.push(`${name} ${past(r)} px too wide${near ? ' in #' + near.id : ''}: `
+        + what(name === 'formula' ? e.closest('.math') || e : e));
     }
   }
   return problems;
 }"""
 
-CODE = r"""() => [...document.querySelectorAll('article pre')].filter(p => p.scrollWidth > p.clientWidth + 1)
-  .map(p => 'code scrolls sideways: ' + p.textContent.trim().split('\n').reduce((a, b) => b.length > a.length ? b : a).slice(0, 80))"""
+CODE = r"""() => [...document.querySelectorAll('article pre')]
+  .filter(p => p.scrollWidth > p.clientWidth + 1)
+  .map(p => p.textContent.trim().split('\n').reduce((a, b) => b.length > a.length ? b : a))
+  .map(longest => 'code scrolls sideways: ' + longest.slice(0, 80))"""
 
 
-# What a hand on the keyboard cannot reach, or reaches without seeing where it is. Controls of one kind show
-# their focus alike, so one of each kind gets it.
+# What a hand on the keyboard cannot reach, or reaches without seeing where it is. Controls of one
+# kind show their focus alike, so one of each kind gets it.
 KEYBOARD = r"""() => {
-  const what = e => e.tagName.toLowerCase() + (e.id ? '#' + e.id : '') + ' "' + (e.textContent || e.ariaLabel || e.title || '').trim().replace(/\s+/g, ' ').slice(0, 40) + '"';
-  const look = e => { const s = getComputedStyle(e); return [s.outlineStyle, s.outlineWidth, s.boxShadow, s.borderColor, s.backgroundColor].join(); };
-  const all = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex], [role=button], [onclick]')]
-    .filter(e => e.checkVisibility({visibilityProperty: true}) && !e.disabled && !e.closest('mjx-container') && e.getBoundingClientRect().width);
+  const says = e => (e.textContent || e.ariaLabel || e.title || '').trim().replace(/\s+/g, ' ');
+  const what = e => `${e.tagName.toLowerCase()}${e.id && '#' + e.id} "${says(e).slice(0, 40)}"`;
+  const look = e => {
+    const s = getComputedStyle(e);
+    return [s.outlineStyle, s.outlineWidth, s.boxShadow, s.borderColor, s.backgroundColor].join();
+  };
+  const controls = 'a[href], button, input, select, textarea, summary, [tabindex], [role=button], '
+    + '[onclick]';
+  const all = [...document.querySelectorAll(controls)]
+    .filter(e => e.checkVisibility({visibilityProperty: true}) && !e.disabled
+                 && !e.closest('mjx-container') && e.getBoundingClientRect().width);
   const problems = [], kinds = new Set();
   for (const e of all) {
-    if (e.tabIndex < 0 && e.matches('a, button, input, select, textarea, summary')) problems.push('not reached by keyboard: ' + what(e));
+    if (e.tabIndex < 0 && e.matches('a, button, input, select, textarea, summary'))
+      problems.push('not reached by keyboard: ' + what(e));
     const kind = e.tagName + e.type + e.className;
     if (kinds.has(kind)) continue;
     kinds.add(kind);
@@ -231,24 +260,37 @@ KEYBOARD = r"""() => {
     else if (look(e) === before) problems.push('focus not seen: ' + what(e));
     e.blur();
   }
+  const pressed = e => getComputedStyle(e).cursor === 'pointer';
+  const inside = 'a[href], button, input, select, summary, label, mjx-container';
   for (const e of document.querySelectorAll('body *'))
-    if (getComputedStyle(e).cursor === 'pointer' && getComputedStyle(e.parentElement).cursor !== 'pointer' && e.checkVisibility()
-        && e.tabIndex < 0 && !e.closest('a[href], button, input, select, summary, label, mjx-container') && !e.querySelector('button'))
+    if (pressed(e) && !pressed(e.parentElement) && e.checkVisibility() && e.tabIndex < 0
+        && !e.closest(inside) && !e.querySelector('button'))
       problems.push('for the mouse only: ' + what(e));
   return {problems, controls: all.length};
 }"""
 
 LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
-# What axe-core finds. It takes seconds for a page as it is. So first the formulas go, which MathJax makes
-# accessible, and of the code what only repeats; and contrast, the slow rule, is looked at once for each
-# way in which text is drawn. This is the last that is done with a page.
+# What axe-core finds. It takes seconds for a page as it is. So first the formulas go, which MathJax
+# makes accessible, and of the code what only repeats; and contrast, the slow rule, is looked at
+# once for each way in which text is drawn. This is the last that is done with a page.
 AXE = r"""async (levels) => {
   const run = async (where, options) =>
-    (await axe.run(where, {...options, resultTypes: ['violations'], preload: false})).violations.flatMap(v =>
-      v.nodes.map(n => `${v.id}: ${n.html.slice(0, 80)} (${n.any.concat(n.all, n.none).map(c => c.message).join(' ').slice(0, 120)})`));
-  const ground = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor; if (!/, 0\)$/.test(c)) return c; } };
-  const drawn = e => { const s = getComputedStyle(e); return [s.color, ground(e), s.fontSize, s.fontWeight].join(); };
+    (await axe.run(where, {...options, resultTypes: ['violations'], preload: false})).violations
+      .flatMap(v => v.nodes.map(n => `${v.id}: ${n.html.slice(0, 80)} (${why(n).slice(0, 120)})`));
+  const why = n => n.any.concat(n.all, n.none).map(c => c.message).join(' ');
+  const ground = e => {
+    for (; e; e = e.parentElement) {
+      const c = getComputedStyle(e).backgroundColor;
+      if (!/, 0\)$/.test(c)) return c;
+    }
+  };
+  const drawn = e => {
+    const s = getComputedStyle(e);
+    return [s.color, ground(e), s.fontSize, s.fontWeight].join();
+  };
+  const written = e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())
+    && e.checkVisibility({visibilityProperty: true}) && e.getBoundingClientRect().width > 1;
   document.querySelectorAll('mjx-container').forEach(e => e.remove());
   const root = document.documentElement, seen = new Set();
   for (const span of document.querySelectorAll('pre span[class]'))
@@ -258,9 +300,10 @@ AXE = r"""async (levels) => {
     root.dataset.theme = theme;
     const kinds = new Map();
     for (const e of document.body.querySelectorAll('*'))
-      if ([...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) && e.checkVisibility({visibilityProperty: true}) && e.getBoundingClientRect().width > 1)
-        kinds.set(drawn(e), e);
-    if (kinds.size) found.push(...(await run({include: [...kinds.values()]}, {runOnly: ['color-contrast']})).map(p => `in ${theme}: ${p}`));
+      if (written(e)) kinds.set(drawn(e), e);
+    if (!kinds.size) continue;
+    const faint = await run({include: [...kinds.values()]}, {runOnly: ['color-contrast']});
+    found.push(...faint.map(p => `in ${theme}: ${p}`));
   }
   root.dataset.theme = 'light';
   return found;
@@ -276,7 +319,7 @@ def axe() -> str:
 
 
 def accessible(tab) -> list[str]:
-    """What axe-core finds of level A and AA, in light and in dark. Only colours differ between them."""
+    """What axe-core finds of level A and AA, in light and in dark: only colours differ."""
     tab.evaluate(axe())
     return tab.evaluate(AXE, LEVELS)
 
@@ -295,7 +338,8 @@ def weight(site: Path, loaded: set[str]) -> int:
 def loaded(browser, base: str, name: str) -> set[str]:
     """The files of the site that a page loads."""
     tab, files = browser.new_page(), set()
-    tab.on("request", lambda request: files.add(unquote(request.url.removeprefix(base).partition("?")[0])))
+    tab.on("request",
+           lambda request: files.add(unquote(request.url.removeprefix(base).partition("?")[0])))
     open_page(tab, base + name)
     tab.close()
     return files
@@ -319,10 +363,12 @@ def look(browser, base: str, name: str) -> Seen:
 
     tab, said = reader(browser), seen.problems.append
     heard = {
-        "console": lambda m: m.type == "error" and m.location["url"] not in outside and said(f"console: {m.text[:120]}"),
+        "console": lambda m: (m.type == "error" and m.location["url"] not in outside
+                              and said(f"console: {m.text[:120]}")),
         "pageerror": lambda e: said(f"script error: {str(e)[:120]}"),
         "request": requested,
-        "response": lambda r: r.status >= 400 and said(f"{r.status} for {r.url.removeprefix(base)}"),
+        "response": lambda r: (r.status >= 400
+                               and said(f"{r.status} for {r.url.removeprefix(base)}")),
     }
     for event, listener in heard.items():
         tab.on(event, listener)
@@ -330,7 +376,8 @@ def look(browser, base: str, name: str) -> Seen:
         tab.set_viewport_size({"width": DESK, "height": 900})
         open_page(tab, urljoin(base, name))
         content, keys = tab.evaluate(CONTENT), tab.evaluate(KEYBOARD)
-        seen.formulas, seen.images, seen.controls = content["formulas"], content["images"], keys["controls"]
+        seen.formulas, seen.images = content["formulas"], content["images"]
+        seen.controls = keys["controls"]
         seen.problems += [*content["problems"], *keys["problems"]]
         seen.problems += [f"{p} (at {DESK} px)" for p in tab.evaluate(CODE)]
         for width in WIDTHS:
@@ -351,6 +398,7 @@ def search(tab, base: str, words: str) -> list[str]:
     tab.goto(f"{base}search.html")
     tab.locator("main input[type=search]").fill(words)
     tab.keyboard.press("Enter")
-    tab.wait_for_function("() => document.querySelector('#search-results .search-summary')?.textContent.match(/\\d/)")
+    tab.wait_for_function("() => document.querySelector('#search-results .search-summary')"
+                          "?.textContent.match(/\\d/)")
     tab.wait_for_timeout(100)
     return tab.locator("#search-results ul.search > li > a").all_inner_texts()

@@ -5,9 +5,9 @@ a file of the repository (`tables.kept`) needs a clone; all else works from an i
 """
 
 try:
-    import IPython as _
-    import matplotlib as _
-    import sympy as _
+    import IPython    # noqa: F401
+    import matplotlib    # noqa: F401
+    import sympy    # noqa: F401
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(f"{__name__} needs {missing.name}: "
                               "pip install 'lossbook[pages]'", name=missing.name) from missing

@@ -114,7 +114,8 @@ def _factors(term):
 def _width(latex):
     """How many signs a formula has in its longest line, about: a denominator counts, too."""
     latex = re.sub(r"\\sum_\{[^{}]*\}\^\{[^{}]*\}", "mm", latex)     # limits stand above and below
-    text = re.sub(r"\\(left|right|Bigl|Bigr|begin|end|frac|text|operatorname|[:,])\b|\{cases\}", "", latex)
+    text = re.sub(r"\\(left|right|Bigl|Bigr|begin|end|frac|text|operatorname|[:,])\b|\{cases\}", "",
+                  latex)
     text = re.sub(r"\\(log|max|min)\b", r"\1", text)
     lines = re.sub(r"\\[A-Za-z]+", "x", text).split(r"\\")
     lines = [re.sub(r"([+-])", r"\1\1", line) for line in lines]        # with the space around

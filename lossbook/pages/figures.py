@@ -20,7 +20,7 @@ _STYLE = {
     "figure.figsize": (5.2, 3.1), "figure.constrained_layout.use": True,
     "font.size": 11, "axes.titlesize": 11, "axes.labelsize": 11, "legend.fontsize": 10,
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#444444",
-    "axes.grid": True, "grid.color": "#cccccc", "grid.linewidth": 0.6, 
+    "axes.grid": True, "grid.color": "#cccccc", "grid.linewidth": 0.6,
     "lines.linewidth": 2.0,
     "svg.hashsalt": "lossbook", "svg.fonttype": "path", "savefig.transparent": True,
 }

@@ -21,7 +21,7 @@ def ledger(name):
 
 
 def errata(kind):
-    """The errors of a kind, A (wrong) or B (misleading): what is said, what is true, who shows it."""
+    """The errors of a kind, A (wrong) or B (misleading): what is said, what is so, who shows it."""
     return table(("Where", "A source says", "True is", "Shown by"), [
         (f"{row['label']}<br>{_places(row['lines'])}", _html(row["says"]), _html(row["true"]),
          cell_link(row["page"], row["quote"]))
@@ -30,8 +30,9 @@ def errata(kind):
 
 def typos():
     """The typing slips, as a list."""
-    items = "".join(f"<li>{_places(row['lines'], ', ')}: <code>{html.escape(row['says'])}</code> for "
-                    f"<code>{html.escape(row['right'])}</code></li>\n" for row in ledger("typos"))
+    items = "".join(f"<li>{_places(row['lines'], ', ')}: <code>{html.escape(row['says'])}</code> "
+                    f"for <code>{html.escape(row['right'])}</code></li>\n"
+                    for row in ledger("typos"))
     return HTML(f"<ul>\n{items}</ul>")
 
 
@@ -43,7 +44,8 @@ def lines_of(source):
             rows.setdefault((row["lines"], row["topic"]), []).append(row)
     return table(("Lines", "Topic", "Treated by"), [
         (_places(lines).removeprefix(f"{source}:"), html.escape(topic),
-         "<br>".join(cell_link(row["page"], row["quote"]) for row in rows[lines, topic] if row["page"]))
+         "<br>".join(cell_link(row["page"], row["quote"]) for row in rows[lines, topic]
+                     if row["page"]))
         for lines, topic in sorted(rows, key=lambda key: int(re.split("[:-]", key[0])[1]))])
 
 

@@ -63,8 +63,8 @@ def denominators():
 def kept(path):
     """A file that the repository has and an installed package lacks."""
     if not (ROOT / path).is_file():
-        raise FileNotFoundError(f"{path}: expected in a clone of the repository, got no such file in "
-                                f"{ROOT}. Clone it, and there: pip install -e '.[pages]'")
+        raise FileNotFoundError(f"{path}: expected in a clone of the repository, got no such file "
+                                f"in {ROOT}. Clone it, and there: pip install -e '.[pages]'")
     return ROOT / path
 
 
@@ -77,4 +77,6 @@ def short(number):
     """A number of a table: two digits below 100, whole up to 10⁵, and a power of ten beyond."""
     if number == 0:
         return "0"
-    return f"{number:.2g}" if number < 99.5 else f"{number:.0f}" if number < 10**5 else f"{number:.0e}"
+    if number < 99.5:
+        return f"{number:.2g}"
+    return f"{number:.0f}" if number < 10**5 else f"{number:.0e}"

@@ -6,7 +6,7 @@ proves less.
 """
 
 try:
-    import sympy as _
+    import sympy    # noqa: F401
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(f"{__name__} needs {missing.name}: "
                               "pip install 'lossbook[symbolic]'", name=missing.name) from missing

@@ -67,7 +67,7 @@ class Listed(Formula):
 
     @functools.cached_property
     def computed(self):
-        """With double sums as one: SymPy would print the condition of an inner hinge too far out."""
+        """With double sums as one: SymPy would print an inner hinge's condition too far out."""
         def merged(outer):
             (inner,) = outer.function.atoms(sp.Sum)
             product = outer.function.xreplace({inner: inner.function})
@@ -147,11 +147,14 @@ def norm_in_words(p):
 
 def any_distance_in_words():
     def slope(d, x):
-        return sp.Symbol(rf"\frac{{\partial {sp.latex(d)}}}{{\partial {sp.latex(x[k])}}}", real=True)
+        return sp.Symbol(rf"\frac{{\partial {sp.latex(d)}}}{{\partial {sp.latex(x[k])}}}",
+                         real=True)
 
     vectors = sp.symbols("x1:4")
-    return triplet_in_words(slope(d12, first), slope(d13, first), slope(d12, second), slope(d13, third), {
-        d: sp.Function("d")(vectors[0], other) for d, other in ((d12, vectors[1]), (d13, vectors[2]))})
+    words = {d: sp.Function("d")(vectors[0], other)
+             for d, other in ((d12, vectors[1]), (d13, vectors[2]))}
+    return triplet_in_words(slope(d12, first), slope(d13, first), slope(d12, second),
+                            slope(d13, third), words)
 
 
 def triplet_of(p, **rest):
@@ -190,7 +193,7 @@ def triplet_of(p, **rest):
         )
 
     with_swap = formula(sp.Min(off, swapped), sp.Heaviside(swapped - off),
-                        sp.Heaviside(off - swapped), {})               # a tie is shared, as in torch
+                        sp.Heaviside(off - swapped), {})    # a tie is shared, as in torch
     return formula(off, sp.S(1), sp.S(0), {("swap", True): with_swap})
 
 
@@ -202,7 +205,8 @@ triplet = replace(triplet, special={("p", 1): triplet_1, **triplet.special},
 
 # Of a distance of the caller's own there is no formula; without one it is the Euclidean distance.
 triplet_with_distance = triplet_of(power, options={"margin": margin, "p": power, "eps": eps},
-                                   fixed={"p": 2, "eps": 1e-6}, left_out={"distance_function": None},
+                                   fixed={"p": 2, "eps": 1e-6},
+                                   left_out={"distance_function": None},
                                    in_words=any_distance_in_words())
 
 # -------------------------------------------------------------------------------- lists of labels

@@ -114,7 +114,7 @@ class relu(Named):
 
 
 class step(Named):
-    """Iverson's bracket [z ≥ 0], which is 1 or 0; with ``step(z, 0)``, [z > 0]. The slope of `relu`.
+    """Iverson's bracket [z ≥ 0], 1 or 0; with ``step(z, 0)``, [z > 0]. The slope of `relu`.
 
     >>> z = sp.Symbol("z", real=True)
     >>> print(sp.latex(step(z)), " ", sp.latex(step(z, 0)))
@@ -402,10 +402,10 @@ _JS_WORDS = (sp.Symbol, sp.Rational, sp.Float, type(sp.pi), type(sp.E), sp.Add, 
 
 
 _JS_RESERVED = frozenset(
-    "arguments await break case catch class const continue debugger default delete do else enum eval "
-    "export extends false finally for function if implements import in instanceof interface let new "
-    "null package private protected public return static super switch this throw true try typeof var "
-    "void while with yield".split())
+    "arguments await break case catch class const continue debugger default delete do else enum "
+    "eval export extends false finally for function if implements import in instanceof interface "
+    "let new null package private protected public return static super switch this throw true try "
+    "typeof var void while with yield".split())
 
 
 def to_js(name, args, expr):
@@ -434,7 +434,7 @@ def to_js(name, args, expr):
 # ------------------------------------------------------------------------------ 50-digit arithmetic
 
 DIGITS = 50
-_exponents = [mpmath.mpf(0)] * 3              # the lowest and the highest met, or 0; the least in size
+_exponents = [mpmath.mpf(0)] * 3    # the lowest and the highest met, or 0; the least in size
 
 
 def _watched_exp(z):
