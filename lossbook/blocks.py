@@ -62,7 +62,7 @@ def run(function, tasks):
 def _threads():
     global _pool
     if _pool is None:
-        from concurrent.futures import ThreadPoolExecutor    # not needed by most, and slow to import
+        from concurrent.futures import ThreadPoolExecutor    # slow to import
         _pool = ThreadPoolExecutor(_number, thread_name_prefix="lossbook")
     return _pool
 
@@ -134,7 +134,7 @@ def blank(part, unread):
 
 
 def cuts(shape, budget):
-    """Indices of blocks of at most `budget` elements, or of one, that cover an array's last axes."""
+    """Indices of blocks of at most `budget` elements, or of one, that cover the last axes."""
     if prod(shape) <= budget:
         return [...] if prod(shape) else []
     steps = []

@@ -89,7 +89,7 @@ def has_root(square):
 
 
 class Total:
-    """The sum of the losses of a block, in so many summands; or each loss, where it is asked for."""
+    """The sum of the losses of a block, in so many summands; or each loss, where asked for."""
 
     def __init__(self, each=False):
         self.each, self.losses = each, 0.0
@@ -99,7 +99,8 @@ class Total:
         if self.each:
             part = part.copy() if factor is None else part * factor
             part *= times
-            self.losses = part if isinstance(self.losses, float) else np.add(self.losses, part, out=part)
+            part += self.losses
+            self.losses = part
         else:
             self.losses += times * (
                 float(part.sum()) if factor is None else dot(part, factor))

@@ -348,8 +348,8 @@ class Loss(Generic[Slopes]):
             if order != VALUE:
                 parts = terms[order] if isinstance(terms[order], tuple) else (terms[order],)
                 if len(parts) != len(self.predictions):
-                    raise TypeError(f"{type(self).__name__}.terms: expected a derivative in each of "
-                                    f"{', '.join(self.predictions)}, got {len(parts)}")
+                    checks.refuse(f"{type(self).__name__}.terms", "a derivative in each of "
+                                  f"{', '.join(self.predictions)}", len(parts), TypeError)
                 for part in parts:
                     np.multiply(part, factor, out=slopes.pop(0))
         return terms[VALUE]

@@ -108,8 +108,8 @@ class Rowwise(Loss[Slopes]):
     """A loss with one term per row: a class or feature axis is consumed.
 
     Arguments with as many axes as the first carry that axis, and `terms` sees it as axis 0;
-    arguments with one axis less (labels) hold one entry per row. Of an argument in `shared`, `terms`
-    sees the whole, and yields a derivative for each row, the rows last.
+    arguments with one axis less (labels) hold one entry per row. Of an argument in `shared`,
+    `terms` sees the whole, and yields a derivative for each row, the rows last.
     """
 
     axis: ClassVar[int] = 1    # where the arrays have it: 1 for classes, -1 for features
@@ -144,8 +144,8 @@ class Rowwise(Loss[Slopes]):
         classes, *rows = parts[0].shape
         if parts[0].size > 1024:    # what is broadcast along rows that are shorter than this,
             np.setbufsize(1024)     # NumPy expands in a buffer first; until the end of the errstate
-        buffers = [np.empty((*part.shape[:-len(rows)], *rows), part.dtype) if operand.added else part
-                   for part, operand in zip(views, outputs)]
+        buffers = [np.empty((*view.shape[:-len(rows)], *rows), view.dtype) if operand.added
+                   else view for view, operand in zip(views, outputs)]
         if classes <= self.few:
             parts = [part.copy(order="C") if part.ndim > len(rows) and not operand.whole else part
                      for part, operand in zip(parts, given)]
@@ -322,13 +322,14 @@ class OfSums(Loss[Slopes]):
         bends = [[by_group(bend) for bend in row] for row in outer[CURVATURE]] if order > 1 else []
 
         def work(where):
-            block, factors = self._block(given, where, exponent), [part.at(where) for part in slopes]
+            block = self._block(given, where, exponent)
+            factors = [slope.at(where) for slope in slopes]
             if kernel:
                 return kernel(self, block, factors, [output.at(where)])
             terms = self._wanted(self.terms(*block), (order,))
-            total = _combined(factors, terms[order])
-            for bend, slope in zip(bends, terms[GRADIENT]):
-                total = total + slope * _combined([part.at(where) for part in bend], terms[GRADIENT])
+            total, first = _combined(factors, terms[order]), terms[GRADIENT]
+            for bend, slope in zip(bends, first):
+                total = total + slope * _combined([part.at(where) for part in bend], first)
             output.at(where)[...] = np.ldexp(total, -exponent) if order > 1 else total
 
         for _ in run(work, self.cuts(output.view)):

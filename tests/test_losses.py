@@ -256,7 +256,7 @@ def test_reductions_and_entry_points_agree(case, options):
 @each_dtype
 @each_kernel
 def test_a_kernel_is_the_same_arithmetic(case, options, dtype, monkeypatch):
-    """A kernel beside `terms`, over more than one block, on extremes and where its sums overflow."""
+    """A kernel beside `terms`, over more than a block, on extremes and where sums overflow."""
     rng = np.random.default_rng(5)
     many = case.generate(rng, dtype, (300_001,) if case.axis is None else (60_001, 5))
     samples = [many, case.extremes(dtype)]

@@ -308,5 +308,6 @@ def test_one_derivative_for_two_predictions_is_refused():
     with pytest.raises(TypeError, match="Short.terms: expected a derivative in each of query, "
                                         "positive, negatives, got 1"):
         Short().grad(*np.ones((3, 4, 2)))
-    with pytest.raises(TypeError, match="Long.terms: expected a derivative in each of input, got 2"):
+    with pytest.raises(TypeError, match="Long.terms: expected a derivative in each of input, "
+                                        "got 2"):
         Long().grad([1.0], [2.0])

@@ -16,7 +16,7 @@ SHAPES = {"CTCLoss": (6, 9, 4), "LinearCrossEntropyLoss": (23, 4)}
 
 
 def parts_of(case, arrays, cuts):
-    """The arrays of each part: cut along the axis of the sequences, of the rows, or the first one."""
+    """The arrays of each part, cut along the axis of the sequences, of the rows, or the first."""
     name = case.loss.__name__
     if name == "CTCLoss":
         axes = (1, 0, 0, 0)
@@ -124,7 +124,8 @@ def test_sums_of_another_loss_are_refused():
         sums + HuberLoss().sums([1.0], [0.0])
     with pytest.raises(ValueError, match="got those of MSELoss"):
         MSELoss().grad([1.0], [0.0], sums=sums)
-    with pytest.raises(ValueError, match="sums: expected a reduction that gives one number, got 'none'"):
+    with pytest.raises(ValueError, match="sums: expected a reduction that gives one number, "
+                                         "got 'none'"):
         MSELoss(reduction="none").sums([1.0], [0.0])
     with pytest.raises(TypeError, match="unsupported operand"):
         sums + 1.0
