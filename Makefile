@@ -61,6 +61,7 @@ test: $(READY)
 
 test-package: $(READY)
 	@echo; echo '== 1/3  the package, the tools and the guards'
+	@$(PY) -m ruff check -q
 	@$(PY) -m pytest -q --doctest-modules lossbook tests tools --ignore=tests/test_site.py \
 	  -n 2 --dist worksteal $(ARGS)
 
