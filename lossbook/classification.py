@@ -10,7 +10,7 @@ from lossbook import checks
 from lossbook.loss import (
     Elementwise, Own, Rowwise, Slopes, along_classes, dot, of_classes, option)
 from lossbook.stable import (
-    all_but_top, log_softmax, logistic, row_max, row_sum, set_apart, weighted_sum)
+    all_but_top, log_softmax, logistic, row_max, row_sum, set_apart, times, weighted_sum)
 
 __all__ = ["BCELoss", "BCEWithLogitsLoss", "FocalLoss", "SoftMarginLoss", "NLLLoss",
            "CrossEntropyLoss"]
@@ -97,7 +97,8 @@ class BCEWithLogitsLoss(Elementwise):
 
     The mean divides by the number of elements, also with weights. The gradient is
     :math:`(1 - y) \sigma(x) - y \sigma(-x)`, which is :math:`\sigma(x) - y` without its
-    cancellation; the curvature is :math:`\sigma(x) \sigma(-x)`. Nothing overflows or is clamped.
+    cancellation; the curvature is :math:`\sigma(x) \sigma(-x)`. Nothing overflows or is clamped: a
+    logit of −∞ is a sure no, which costs 0 where it is right and ∞ where it is wrong.
 
     Raises ``ValueError`` for unequal shapes, targets outside [0, 1] and negative weights,
     ``TypeError`` for data that are not real numbers. Source: Cox (1958), *The Regression Analysis
@@ -116,10 +117,11 @@ class BCEWithLogitsLoss(Elementwise):
         checks.probabilities("target", target)
 
     def terms(self, input, target, weight=1.0, pos_weight=1.0):
+        target = np.minimum(target, 1)    # rounding may lead beyond
         yes, no = weight * pos_weight * target, weight * (1 - target)
         parts = logistic(input)
         near = np.minimum(*next(parts))    # log(1 + exp(-|x|))
-        yield (no + yes) * near + np.where(input >= 0, no, -yes) * input
+        yield (no + yes) * near + times(np.where(input >= 0, no, -yes), input)
         one, zero = next(parts)
         yield no * one - yes * zero
         yield (no + yes) * one * zero
@@ -140,7 +142,7 @@ def binary_into(input, target, scale, gradient):
     total = float(np.log1p(tail, out=gradient).sum())
     tail /= np.add(tail, 1, out=gradient)
     side = (input >= 0).astype(input.dtype)
-    np.subtract(side, target, out=gradient)
+    np.subtract(side, np.minimum(target, 1), out=gradient)
     total += dot(gradient, input)
     side *= 2
     side -= 1
@@ -227,11 +229,12 @@ class FocalLoss(Rowwise):
 
     def _yes_or_no(self, input, target):
         one, zero = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
+        target = np.minimum(target, 1)    # rounding may lead beyond
         yes, no = one * target, zero * (1 - target)
         of_yes, of_no = tee(logistic(input))
         swapped = ((b, a) for a, b in of_no)    # logistic(-input)
         for sign, cost, other in zip((1, -1, 1), self._faded(of_yes), self._faded(swapped)):
-            yield yes * cost + sign * no * other
+            yield times(yes, cost) + sign * times(no, other)
 
     def _classes(self, input, target):
         own, powers, rest, parts = self._against_others(input, target)
@@ -258,7 +261,7 @@ class FocalLoss(Rowwise):
         """Yes or no once more: the label against the sum of all others, by its log-odds."""
         own = Own(target)
         top, powers, _, rest = set_apart(input, own, out)
-        odds = (own.of(input) - top) - np.log(rest)
+        odds = np.where(own.of(input) == top, 0, own.of(input) - top) - np.log(rest)
         weight = of_classes(self.alpha, target, input)
         parts = (weight * term for term in self._faded(logistic(odds)))
         return own, powers, np.maximum(rest, np.finfo(rest.dtype).smallest_subnormal), parts
@@ -426,7 +429,8 @@ class CrossEntropyLoss(_OfClasses):
     The mean divides by the sum of the weights of the targets that are kept (their number, without
     weights) for integer targets, and by the number of rows for probabilities. The gradient is
     softmax(x) − q for rows of weight 1; the curvature is p (1 − p). A sure and right prediction
-    keeps its digits: the loss of the logits (40, 0) is 4.2e-18, where torch gives 0.
+    keeps its digits: the loss of the logits (40, 0) is 4.2e-18, where torch gives 0. A logit of −∞
+    rules its class out, and one of +∞ all others; two of +∞ are nan.
 
     Raises ``ValueError`` for shapes that do not fit, classes outside 0 … C − 1, rows that are no
     distribution and a mean of ignored targets only, ``TypeError`` for data of another type. Source:

@@ -7,6 +7,7 @@ import numpy as np
 
 from lossbook import checks
 from lossbook.loss import Array, Elementwise, Rowwise, Slopes, dot, option
+from lossbook.stable import times
 
 __all__ = ["MarginRankingLoss", "HingeEmbeddingLoss", "CosineEmbeddingLoss", "TripletMarginLoss",
            "TripletMarginWithDistanceLoss"]
@@ -232,8 +233,8 @@ class _Triplet(_OfVectors[tuple[Array, Array, Array]]):
         on = (gap >= 0).astype(gap.dtype)
         # Of the far distance, and of that under swap.
         kept, moved = on * share, on * (1 - share)
-        yield (on * near_a - kept * far_a, on * near_p - moved * swap_p,
-               -kept * far_n - moved * swap_n)
+        yield (times(on, near_a) - times(kept, far_a), times(on, near_p) - times(moved, swap_p),
+               -times(kept, far_n) - times(moved, swap_n))    # towards infinity is no direction
 
     def fused(self, anchor, positive, negative, scale, in_anchor, in_positive, in_negative):
         """With the Euclidean distance: whoever moves all three moves no distance."""

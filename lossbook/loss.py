@@ -172,6 +172,8 @@ class Loss(Generic[Slopes]):
             for order, term in self._wanted_terms(block, wanted):
                 if order == VALUE and self.reduction != "none":
                     total += _sum(term)
+                elif order == VALUE:
+                    np.add(term, 0.0, out=next(filled), casting="same_kind")    # not -0.0
                 else:
                     for part in term if isinstance(term, tuple) else (term,):
                         np.divide(part, divisor, out=next(filled))

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from lossbook import checks
 from lossbook.classification import binary_into
 from lossbook.loss import Own, Rowwise, along_classes, of_classes, option
-from lossbook.stable import logistic, row_sum
+from lossbook.stable import above, logistic, row_sum, times
 
 __all__ = ["MultiLabelSoftMarginLoss", "MultiMarginLoss", "MultiLabelMarginLoss"]
 
@@ -55,11 +55,11 @@ class MultiLabelSoftMarginLoss(Rowwise):
         checks.probabilities("target", target)
 
     def terms(self, input, target):
-        weight = along_classes(self.weight, input) / len(input)
+        weight, target = along_classes(self.weight, input) / len(input), np.minimum(target, 1)
         yes, no = weight * target, weight * (1 - target)
         parts = logistic(input)
         if_no, if_yes = next(parts)
-        yield (no * if_no + yes * if_yes).sum(axis=0)
+        yield (times(no, if_no) + times(yes, if_yes)).sum(axis=0)
         one, zero = next(parts)
         yield no * one - yes * zero
         yield weight * one * zero
@@ -118,7 +118,7 @@ class MultiMarginLoss(Rowwise):
         own.put(gap, 0)    # a class has no lead over itself
         weight = of_classes(self.weight, target, input) / len(input)
         yield weight * (gap if self.p == 1 else gap * gap).sum(axis=0)
-        push = weight * ((gap > 0) if self.p == 1 else 2 * gap)
+        push = weight * (above(gap) if self.p == 1 else 2 * gap)
         own.put(push, -push.sum(axis=0))
         yield push
         bend = weight * (2.0 * (gap > 0) * (self.p == 2))
@@ -201,8 +201,8 @@ class MultiLabelMarginLoss(Rowwise):
             gap = np.clip(scores[:, :rows] + (1 - scores[own]), 0, np.inf)
             gap[inside[:-1, :rows]] = 0
             value[:rows] += gap.sum(axis=0)
-            slope[:, :rows] += gap > 0
-            slope[own] -= (gap > 0).sum(axis=0)
+            slope[:, :rows] += above(gap)
+            slope[own] -= above(gap).sum(axis=0)
         back = np.argsort(order)
         yield (value / len(input))[back].reshape(input.shape[1:])
         yield (slope / len(input))[:, back].reshape(input.shape)
