@@ -9,7 +9,7 @@ from lossbook import checks
 from lossbook.blocks import Own, along_classes
 from lossbook.loss import Loss, Slopes, option
 from lossbook.shapes import Elementwise, Rowwise
-from lossbook.stable import Logistic, log_softmax, logistic, set_apart, weighted_sum
+from lossbook.stable import Logistic, log_softmax, logistic, set_apart, times, weighted_sum
 
 __all__ = ["BCELoss", "BCEWithLogitsLoss", "FocalLoss", "SoftMarginLoss", "NLLLoss",
            "CrossEntropyLoss"]
@@ -77,7 +77,8 @@ class BCEWithLogitsLoss(Elementwise):
 
     The mean divides by the number of elements, also with weights. The gradient is
     :math:`(1 - y) \sigma(x) - y \sigma(-x)`, which is :math:`\sigma(x) - y` without its
-    cancellation; the curvature is :math:`\sigma(x) \sigma(-x)`. Nothing overflows or is clamped.
+    cancellation; the curvature is :math:`\sigma(x) \sigma(-x)`. Nothing overflows or is clamped: a
+    logit of −∞ is a sure no, which costs 0 where it is right and ∞ where it is wrong.
 
     Raises ``ValueError`` for unequal shapes, targets outside [0, 1] and negative weights,
     ``TypeError`` for data that are not real numbers. Source: Cox (1958), *The Regression Analysis
@@ -103,10 +104,11 @@ class BCEWithLogitsLoss(Elementwise):
         return unread if weights is None else unread | (weights == 0)
 
     def terms(self, input, target, pos_weight=1.0):
+        target = np.minimum(target, 1)    # rounding may lead beyond
         yes, no = pos_weight * target, 1 - target
         each = logistic(input)
         near = np.minimum(each.if_no, each.if_yes)    # log(1 + exp(-|x|))
-        yield (no + yes) * near + np.where(input >= 0, no, -yes) * input
+        yield (no + yes) * near + times(np.where(input >= 0, no, -yes), input)
         yield no * each.yes - yes * each.no
         yield (no + yes) * each.yes * each.no
 
@@ -197,7 +199,7 @@ class FocalLoss(_Faded, Rowwise):
         """Yes or no once more: the label against the sum of all others, by its log-odds."""
         own = Own(target)
         top, powers, _, rest = set_apart(input, own, out)
-        odds = (own.of(input) - top) - np.log(rest)
+        odds = np.where(own.of(input) == top, 0, own.of(input) - top) - np.log(rest)
         rest = np.maximum(rest, np.finfo(rest.dtype).smallest_subnormal)
         return own, powers, rest, self.faded(logistic(odds))
 
@@ -221,11 +223,12 @@ class _FocalOfLabels(_Faded, Elementwise):
 
     def terms(self, input, target):
         one, zero = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
+        target = np.minimum(target, 1)    # rounding may lead beyond
         yes, no = one * target, zero * (1 - target)
         odds = logistic(input)
         opposite = Logistic(odds.if_yes, odds.if_no, odds.no, odds.yes)
         for sign, of_yes, of_no in zip((1, -1, 1), self.faded(odds), self.faded(opposite)):
-            yield yes * of_yes + sign * no * of_no
+            yield times(yes, of_yes) + sign * times(no, of_no)
 
 
 class SoftMarginLoss(Elementwise):
@@ -366,7 +369,8 @@ class CrossEntropyLoss(_OfClasses, Rowwise):
     The mean divides by the sum of the weights of the targets that are kept (their number, without
     weights) for integer targets, and by the number of rows for probabilities. The gradient is
     softmax(x) − q for rows of weight 1; the curvature is p (1 − p). A sure and right prediction
-    keeps its digits: the loss of the logits (40, 0) is 4.2e-18, where torch gives 0.
+    keeps its digits: the loss of the logits (40, 0) is 4.2e-18, where torch gives 0. A logit of −∞
+    rules its class out, and one of +∞ all others; two of +∞ are nan.
 
     Raises ``ValueError`` for shapes that do not fit, classes outside 0 … C − 1, rows that are no
     distribution and a mean of ignored targets only, ``TypeError`` for data of another type. Source:

@@ -9,6 +9,7 @@ from lossbook import checks
 from lossbook.kernels import dots, has_root
 from lossbook.loss import Array, Slopes, option
 from lossbook.shapes import Elementwise, Rowwise
+from lossbook.stable import times
 
 __all__ = ["MarginRankingLoss", "HingeEmbeddingLoss", "CosineEmbeddingLoss", "TripletMarginLoss",
            "TripletMarginWithDistanceLoss"]
@@ -190,8 +191,8 @@ class _Triplet(_OfVectors[tuple[Array, Array, Array]]):
         on = (gap >= 0).astype(gap.dtype)
         # Of the far distance, and of that under swap.
         kept, moved = on * share, on * (1 - share)
-        yield (on * near_a - kept * far_a, on * near_p - moved * swap_p,
-               -kept * far_n - moved * swap_n)
+        yield (times(on, near_a) - times(kept, far_a), times(on, near_p) - times(moved, swap_p),
+               -times(kept, far_n) - times(moved, swap_n))    # towards infinity is no direction
 
 
 class TripletMarginLoss(_Triplet):

@@ -185,7 +185,7 @@ def of_logit(loss, block, scale, slopes, total):
     if slopes:
         tail /= np.add(tail, 1, out=buffer)
     side = (input >= 0).astype(input.dtype)
-    np.subtract(side, target, out=buffer)
+    np.subtract(side, np.minimum(target, 1), out=buffer)
     total.add(buffer, input)
     if slopes:
         _to_tail(side, tail, buffer, scale)
@@ -379,7 +379,7 @@ def of_labels(loss, block, scale, slopes):
     if slopes:
         tail /= np.add(tail, 1, out=buffer)
     side = (input >= 0).astype(input.dtype)
-    np.subtract(side, target, out=buffer)
+    np.subtract(side, np.minimum(target, 1), out=buffer)
     costs += dots(buffer, input)
     if slopes:
         _to_tail(side, tail, buffer, scale / len(input))

@@ -7,6 +7,7 @@ import numpy as np
 from lossbook import checks
 from lossbook.loss import Array, option
 from lossbook.shapes import Elementwise
+from lossbook.stable import split_log, times
 
 __all__ = ["PoissonNLLLoss", "GaussianNLLLoss", "KLDivLoss"]
 
@@ -34,7 +35,8 @@ class PoissonNLLLoss(Elementwise):
 
     The mean divides by the number of elements. The gradient is :math:`e^x - y`, the rate less the
     count, and the curvature :math:`e^x`. Without log y! the loss may be negative. Minimised over a
-    constant prediction by the logarithm of the mean count. With ``log_input=False`` the gradient in
+    constant prediction by the logarithm of the mean count. A log-rate of −∞, for an exposure of 0,
+    costs 0 if nothing was counted, and ∞ if something was. With ``log_input=False`` the gradient in
     the rate is :math:`1 - y / (x + \text{eps})`, the curvature :math:`y / (x + \text{eps})^2`, and
     the minimiser the mean count less eps.
 
@@ -61,14 +63,17 @@ class PoissonNLLLoss(Elementwise):
     def terms(self, log_input, target):
         if self.log_input:
             rate = np.exp(log_input)
-            yield rate - target * log_input + self._stirling(target)
+            log_rate = np.where(rate < np.inf, log_input, 0)    # no count makes up for infinity
+            yield rate - times(target, log_rate) + self._stirling(target)
             # near a rate of 1 a count of 1 would cancel the digits that the rate has lost
             near = np.clip(log_input, -0.5, 0.5)
             yield (rate - target) + (np.expm1(near) - (np.exp(near) - 1))
             yield rate
         else:
             rate = log_input + self.eps
-            yield log_input - target * np.log(rate) + self._stirling(target)
+            # where x and y log x nearly cancel, what is left has its digits
+            large, small = split_log(np.minimum(rate, np.finfo(rate.dtype).max))
+            yield (log_input - target * large) - target * small + self._stirling(target)
             yield 1 - target / rate
             yield target / (rate * rate)
 
@@ -91,7 +96,7 @@ class GaussianNLLLoss(Elementwise[tuple[Array, Array]]):
     target : array_like of the input's shape, or with length 1 along some axes, or a scalar
         The observation, any real number. The loss is in nats, up to its constant.
     var : likewise
-        The predicted variance, above 0. An array with an axis less is refused: write var[:, None].
+        The predicted variance, 0 or above; eps is its floor. An array with an axis less is refused: write var[:, None].
     full : bool, default False
         Whether to add the constant :math:`\frac12 \log 2 \pi`.
     eps : positive float, default 1e-6
@@ -103,7 +108,7 @@ class GaussianNLLLoss(Elementwise[tuple[Array, Array]]):
     are summed back. The curvatures are :math:`1 / v` and :math:`((x - y)^2 / v - \frac12) / v^2`.
     Minimised by the mean and the variance of the targets.
 
-    Raises ``ValueError`` for shapes that do not broadcast and variances of 0 or below,
+    Raises ``ValueError`` for shapes that do not broadcast and variances below 0,
     ``TypeError`` for data that are not real numbers. Source: Nix and Weigend (1994), *Estimating
     the mean and variance of the target probability distribution*.
 
@@ -127,8 +132,7 @@ class GaussianNLLLoss(Elementwise[tuple[Array, Array]]):
         return arrays
 
     def check(self, input, target, var):
-        checks.within("var", var, np.finfo(var.dtype).smallest_subnormal, np.inf,
-                      "variances above 0")
+        checks.within("var", var, 0, np.inf, "variances, 0 or above")
 
     @property
     def constant(self):
@@ -185,6 +189,6 @@ class KLDivLoss(Elementwise):
     def terms(self, input, target):
         truth = np.exp(target) if self.log_target else target
         surprise = (target if self.log_target else np.log(target)) - input
-        yield np.where(truth == 0, 0, truth * surprise)
+        yield times(truth, surprise)
         yield -truth
         yield 0.0

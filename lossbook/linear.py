@@ -19,6 +19,7 @@ from lossbook import checks
 from lossbook.classification import _OfClasses
 from lossbook.loss import CURVATURE, GRADIENT, Array, option
 from lossbook.shapes import Whole
+from lossbook.stable import times
 
 __all__ = ["LinearCrossEntropyLoss"]
 
@@ -199,7 +200,7 @@ class Seen(NamedTuple):
     @property
     def losses(self):
         """The cross entropy; the winner's 1 is kept apart, as in `stable.shifted_exp`."""
-        return _times(self.total, np.log1p(self.others)) - self.pull
+        return times(self.total, np.log1p(self.others)) - self.pull
 
 
 def merged(first, second):
@@ -214,12 +215,7 @@ def merged(first, second):
     fall = np.where(low.top == high.top, 0, low.top - high.top)    # 0 also between two of -inf
     return high._replace(others=high.others + np.exp(fall) * (1 + low.others),
                          total=high.total + low.total,
-                         pull=high.pull + low.pull + _times(low.total, fall))
-
-
-def _times(share, number):
-    """share * number, with 0 · ∞ = 0: what has no share costs nothing."""
-    return np.where(share == 0, 0, share * number)
+                         pull=high.pull + low.pull + times(low.total, fall))
 
 
 # ---------------------------------------------------------------------------------- tile by tile
@@ -348,11 +344,11 @@ class _Labels:
             total += even.sum()
             pull += tile @ even
             lost = np.isnan(pull)    # perhaps 0 · ∞
-            pull[lost] = _times(even, tile[lost]).sum(axis=1)
+            pull[lost] = times(even, tile[lost]).sum(axis=1)
         each, column = _inside(self.label[rows], part)
         own = self.weight[column + part.start]
         total[each] += own
-        pull[each] += _times(own, tile[each, column])
+        pull[each] += times(own, tile[each, column])
         return total, pull
 
     def subtract(self, tile, rows, part, scale):
@@ -384,7 +380,7 @@ class _Probabilities:
 
     def weigh(self, tile, rows, part):
         share = self.of(rows, part)
-        return share.sum(axis=1), _times(share, tile).sum(axis=1)
+        return share.sum(axis=1), times(share, tile).sum(axis=1)
 
     def subtract(self, tile, rows, part, scale):
         tile -= scale * self.of(rows, part)

@@ -321,7 +321,7 @@ class Loss(Generic[Slopes]):
             if unread is not None:
                 losses[unread] = 0    # be it 0 times nan
             if none:
-                block.results[0][...] = losses
+                np.add(losses, 0.0, out=block.results[0])    # no -0.0
             else:
                 total = _sum(losses)
         return total, block.store()

@@ -10,7 +10,7 @@ from lossbook.blocks import Own, along_classes, blank
 from lossbook.kernels import label_sets
 from lossbook.loss import option
 from lossbook.shapes import Rowwise
-from lossbook.stable import logistic
+from lossbook.stable import above, logistic, times
 
 __all__ = ["MultiLabelSoftMarginLoss", "MultiMarginLoss", "MultiLabelMarginLoss"]
 
@@ -67,10 +67,10 @@ class MultiLabelSoftMarginLoss(Rowwise):
         checks.probabilities("target", target)
 
     def terms(self, input, target):
-        weight = along_classes(self.weight, input) / len(input)
+        weight, target = along_classes(self.weight, input) / len(input), np.minimum(target, 1)
         yes, no = weight * target, weight * (1 - target)
         each = logistic(input)
-        yield (no * each.if_no + yes * each.if_yes).sum(axis=0)
+        yield (times(no, each.if_no) + times(yes, each.if_yes)).sum(axis=0)
         yield no * each.yes - yes * each.no
         yield weight * each.yes * each.no
 
@@ -126,7 +126,7 @@ class MultiMarginLoss(Rowwise):
         gap = np.clip(self.margin - (own.of(input) - input), 0, np.inf)
         own.put(gap, 0)    # a class has no lead over itself
         yield (gap if self.p == 1 else gap * gap).sum(axis=0) / len(input)
-        push = ((gap > 0) if self.p == 1 else 2 * gap) / len(input)
+        push = (above(gap) if self.p == 1 else 2 * gap) / len(input)
         own.put(push, -push.sum(axis=0))
         yield push
         bend = 2.0 * (gap > 0) * (self.p == 2) / len(input)
@@ -175,9 +175,9 @@ class MultiLabelMarginLoss(Rowwise):
         lists, named, outside = label_sets(target)
         if np.count_nonzero(named) + np.count_nonzero(outside) > input.size:
             row = np.argmax(named.sum(axis=1) + outside.sum(axis=1) > len(input))
-            classes, times = np.unique(lists[row, named[row]], return_counts=True)
+            classes, counts = np.unique(lists[row, named[row]], return_counts=True)
             checks.refuse("target", "each class once in a row's list",
-                          f"{classes[times > 1][0]} twice")
+                          f"{classes[counts > 1][0]} twice")
 
     def terms(self, input, target):
         scores = input.reshape(len(input), -1)
@@ -195,8 +195,8 @@ class MultiLabelMarginLoss(Rowwise):
             gap = np.clip(scores[:, :rows] + (1 - scores[own]), 0, np.inf)
             gap[inside[:-1, :rows]] = 0
             value[:rows] += gap.sum(axis=0)
-            slope[:, :rows] += gap > 0
-            slope[own] -= (gap > 0).sum(axis=0)
+            slope[:, :rows] += above(gap)
+            slope[own] -= above(gap).sum(axis=0)
         back = np.argsort(order)
         yield (value / len(input))[back].reshape(input.shape[1:])
         yield (slope / len(input))[:, back].reshape(input.shape)

@@ -49,6 +49,27 @@ def logistic(x):
                     np.maximum(x >= 0, tail) / whole, np.maximum(x <= 0, tail) / whole)
 
 
+_NEAR_LOG_2 = 2839 / 4096    # twelve digits in base 2
+_REST_OF_LOG_2 = 3.1946184945309415e-05
+
+
+def split_log(x):
+    """log x as a sum of two: a number of few digits, whose product with a count is exact, and a rest.
+
+    Their sum alone would be no better than np.log. But from what is near the first it can be taken
+    away first, and the error of the rest is that of a logarithm between -0.35 and 0.35.
+
+    >>> large, small = split_log(np.array([3.0]))
+    >>> print(large, small.round(6), (large + small).round(6))
+    [1.38623047] [-0.287618] [1.098612]
+    """
+    fraction, exponent = np.frexp(x)
+    low = fraction < 0.5**0.5
+    exponent = (exponent - low).astype(fraction.dtype)
+    return (exponent * _NEAR_LOG_2,
+            np.log(np.where(low, 2 * fraction, fraction)) + exponent * _REST_OF_LOG_2)
+
+
 def logsumexp(x, axis=0):
     """log of the sum of exp(x) along an axis, shifted by the maximum so that nothing overflows.
 
@@ -65,8 +86,23 @@ def log_softmax(x, axis=0):
     >>> print(log_softmax(np.array([0.0, 40.0])))
     [-4.00000000e+01 -4.24835426e-18]
     """
-    top, others, _ = shifted_exp(x, axis)
-    return (x - top) - np.log1p(others)
+    x = x.swapaxes(0, axis)
+    below = below_top(x, row_max(x))
+    return (below - np.log1p(all_but_top(np.exp(below)))).swapaxes(0, axis)
+
+
+def below_top(x, top, out=None):
+    """x - top, where top is the maximum along axis 0. A lone infinity is 0 below itself: it is sure.
+
+    >>> with np.errstate(invalid="ignore"):
+    ...     print(below_top(np.array([0.0, np.inf]), np.inf))
+    [-inf   0.]
+    """
+    below = np.subtract(x, top, out=out)
+    if not np.isfinite(top).all():
+        sure = x == np.inf
+        below[sure & (sure.sum(axis=0) == 1)] = 0
+    return below
 
 
 def shifted_exp(x, axis=0):
@@ -97,7 +133,7 @@ def set_apart(x, own, out=None):
     those entries, and the sums of all others. The exponentials are written to `out`, if given.
     """
     top = row_max(x)
-    powers = np.subtract(x, top, out=out)
+    powers = below_top(x, top, out)
     np.exp(powers, out=powers)
     mine = own.of(powers)
     own.put(powers, 0)
@@ -130,6 +166,25 @@ def row_sum(block):
     return block.sum(axis=0, keepdims=True)
 
 
+def times(weights, numbers):
+    """weights * numbers with 0 · ∞ = 0: what has no weight costs nothing, and pulls nowhere.
+
+    >>> with np.errstate(invalid="ignore"):
+    ...     print(times(np.array([0.0, 2.0]), np.array([np.inf, 3.0])))
+    [0. 6.]
+    """
+    return np.where(weights == 0, 0, weights * numbers)
+
+
+def above(gap):
+    """1 for numbers above 0 and 0 for others, the slope of a hinge; of NaN it is NaN.
+
+    >>> print(above(np.array([-1.0, 0.0, 2.0, np.nan])))
+    [ 0.  0.  1. nan]
+    """
+    return np.heaviside(gap, 0)
+
+
 def weighted_sum(weights, terms):
     """The sum of weights * terms along axis 0, where 0 times infinity is 0.
 
@@ -140,7 +195,7 @@ def weighted_sum(weights, terms):
     total = np.asarray((weights * terms).sum(axis=0))
     lost = np.isnan(total)
     if lost.any():    # seldom, and choosing entry by entry is slow
-        total[lost] = np.where(weights == 0, 0, weights * terms).sum(axis=0)[lost]
+        total[lost] = times(weights, terms).sum(axis=0)[lost]
     return total[()]
 
 

@@ -302,26 +302,27 @@ LIKELIHOOD = [
         loss=lossbook.PoissonNLLLoss, torch=F.poisson_nll_loss, twin=torch.nn.PoissonNLLLoss,
         options=[{}, {"full": True}, {"log_input": False}, {"log_input": False, "full": True},
                  {"log_input": False, "eps": 1e-2}],
-        generate=drawn(variances, counts), bounds={"target": (0, np.inf)},
+        generate=drawn(variances, counts), labels=("target",), bounds={"target": (0, np.inf)},
         extremes=lambda dtype: pairs([0, 1e-8, 0.1, 1, 20, 80], [0, 0.5, 1, 1.0001, 2, 50], dtype),
         bad_options=refused_numbers("eps", "a positive finite number", 0.0, -1, np.nan, np.inf),
         bad_data=[({}, [[0.5], [-1.0]], "target: expected counts, 0 or above, got -1.0"),
                   ({"log_input": False}, [[-0.5], [1.0]],
                    "log_input: expected rates, 0 or above, got -0.5")],
         minimiser=lambda targets: np.log(np.mean(targets)),
-        any_number=False, extremes_as_torch=False,    # x - y·log(x) cancels; see the 50 digits
+        any_number=False, extremes_as_torch=False, slack=2,    # x - y·log(x) cancels; see the 50 digits
     ),
     Case(
         loss=lossbook.GaussianNLLLoss, torch=F.gaussian_nll_loss, twin=torch.nn.GaussianNLLLoss,
         options=[{}, {"full": True}, {"eps": 0.5}],
         generate=drawn(normal, normal, variances),
         extremes=lambda dtype: [np.array(column, dtype) for column in zip(*[
-            (0, 0, 1), (1e8, -1e8, 1e-6), (1e-8, 0, 1e-30), (3, 1, 1e30), (1, 1, 1e-7)])],
+            (0, 0, 1), (1e8, -1e8, 1e-6), (1e-8, 0, 1e-30), (3, 1, 1e30), (1, 1, 1e-7), (1, 2, 0),
+            (0, 0, 5e-324)])],
         kinks=[({"eps": 0.5}, [[1.0, 1.0], [0.0, 0.0], [0.5, 1e-9]])],
-        bounds={"var": (1e-40, np.inf)},
+        bounds={"var": (0, np.inf)},
         bad_options=refused_numbers("eps", "a positive finite number", 0.0, -1, np.nan, np.inf),
-        bad_data=[({}, [[0.5], [1.0], [0.0]], "var: expected variances above 0, got 0.0"),
-                  ({}, [[0.5], [1.0], [-2.0]], "var: expected variances above 0, got -2.0"),
+        bad_data=[({}, [[0.5], [1.0], [-2.0]], "var: expected variances, 0 or above, got -2.0"),
+                  ({}, [[0.5], [1.0], [-1e-300]], "var: expected variances, 0 or above, got -1e-300"),
                   ({}, [[0.5], [1.0], [1.0, 2.0]],
                    "var: expected a shape that broadcasts to (1,), the shape of input, "
                    "got shape (2,)")],

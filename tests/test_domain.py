@@ -13,9 +13,12 @@ from scipy import sparse
 
 import lossbook
 from cases import ALGORITHMS, CASES
+from judges import in_tuple
 from lossbook import checks
+from lossbook.loss import Rowwise
 from lossbook.probability import total_variation
 from lossbook.stable import log_softmax
+from lossbook.symbolic import FORMULAS
 
 DTYPES = (np.float64, np.float32)
 each_row = pytest.mark.parametrize("case", CASES + ALGORITHMS, ids=str)
@@ -300,6 +303,148 @@ def test_a_rounded_loss_below_0_and_its_cure():
         assert np.isnan(np.log(loss + 1e-8)) and np.isfinite(np.log(np.maximum(loss, 0) + 1e-8))
     above = np.log(np.array([[1 - 1e-7, 1e-7]]) + 1e-7)
     assert -1e-6 < lossbook.NLLLoss()(above - np.log(1 - 1e-7), [0]) < 0
+
+
+# ------------------------------------------------------------------ what is certain: 0 · ∞ is 0
+
+INF = np.inf
+LINEAR = [[1.0]], [[0.0], [0.0]]
+RIGHT = [    # a certain and right prediction costs 0
+    (lossbook.BCELoss, {}, [[0.0, 1.0], [0.0, 1.0]]),
+    *((loss, options, [[-INF, INF], [0.0, 1.0]]) for loss, options in (
+        (lossbook.BCEWithLogitsLoss, {}), (lossbook.BCEWithLogitsLoss, {"weight": 2.0, "pos_weight": 3.0}),
+        (lossbook.FocalLoss, {}), (lossbook.FocalLoss, {"gamma": 0.0}), (lossbook.FocalLoss, {"gamma": 0.5}),
+        (lossbook.FocalLoss, {"alpha": 0.25}), (lossbook.MultiLabelSoftMarginLoss, {}),
+        (lossbook.MultiLabelSoftMarginLoss, {"weight": [1.0, 2.0]}))),
+    (lossbook.SoftMarginLoss, {}, [[-INF, INF], [-1.0, 1.0]]),
+    *((loss, options, [[logits], [0]]) for logits in ([0.0, -INF], [INF, 0.0], [INF, -INF])
+      for loss, options in (
+          (lossbook.CrossEntropyLoss, {}), (lossbook.CrossEntropyLoss, {"weight": [2.0, 3.0]}),
+          (lossbook.FocalLoss, {}), (lossbook.FocalLoss, {"gamma": 0.0}),
+          (lossbook.FocalLoss, {"gamma": 0.5, "alpha": [2.0, 3.0]}))),
+    *((lossbook.CrossEntropyLoss, {}, [[logits], [[1.0, 0.0]]]) for logits in ([0.0, -INF], [INF, 0.0])),
+    (lossbook.LinearCrossEntropyLoss, {}, [*LINEAR, [0], [0.0, -INF]]),
+    (lossbook.LinearCrossEntropyLoss, {}, [*LINEAR, [[1.0, 0.0]], [0.0, -INF]]),
+    (lossbook.NLLLoss, {}, [[[0.0, -INF]], [0]]),
+    (lossbook.KLDivLoss, {}, [[0.0, -INF], [1.0, 0.0]]),
+    (lossbook.KLDivLoss, {"log_target": True}, [[0.0, -INF], [-0.0, -INF]]),
+    (lossbook.CTCLoss, {}, [[[[0.0, -INF]]], [[]], [1], [0]]),
+    (lossbook.PoissonNLLLoss, {}, [[-INF], [0.0]]),
+    (lossbook.PoissonNLLLoss, {"full": True}, [[-INF], [0.0]]),
+    (lossbook.PoissonNLLLoss, {"log_input": False}, [[0.0], [0.0]]),
+    (lossbook.MultiMarginLoss, {}, [[[0.0, -INF]], [0]]),
+    (lossbook.MultiMarginLoss, {"p": 2}, [[[INF, 0.0]], [0]]),
+    (lossbook.MultiLabelMarginLoss, {}, [[[0.0, -INF]], [[0, -1]]]),
+]
+WRONG = [    # a certain and wrong one infinitely much
+    *((loss, options, [[-INF, INF], [1.0, 0.0]]) for loss, options in (
+        (lossbook.BCEWithLogitsLoss, {}), (lossbook.BCEWithLogitsLoss, {"weight": 2.0, "pos_weight": 3.0}),
+        (lossbook.FocalLoss, {}), (lossbook.FocalLoss, {"gamma": 0.0}), (lossbook.FocalLoss, {"alpha": 0.25}),
+        (lossbook.MultiLabelSoftMarginLoss, {}))),
+    (lossbook.BCEWithLogitsLoss, {}, [[-INF, INF], [0.5, 0.5]]),
+    (lossbook.SoftMarginLoss, {}, [[-INF, INF], [1.0, -1.0]]),
+    *((loss, options, [[logits], [1]]) for logits in ([0.0, -INF], [INF, 0.0], [INF, -INF])
+      for loss, options in ((lossbook.CrossEntropyLoss, {}), (lossbook.FocalLoss, {}),
+                            (lossbook.CrossEntropyLoss, {"label_smoothing": 0.1}))),
+    (lossbook.CrossEntropyLoss, {}, [[[0.0, -INF]], [[0.5, 0.5]]]),
+    (lossbook.LinearCrossEntropyLoss, {}, [*LINEAR, [1], [0.0, -INF]]),
+    (lossbook.NLLLoss, {}, [[[0.0, -INF]], [1]]),
+    (lossbook.KLDivLoss, {}, [[0.0, -INF], [0.5, 0.5]]),
+    (lossbook.KLDivLoss, {"log_target": True}, [[0.0, -INF], [-1.0, -1.0]]),
+    *((lossbook.PoissonNLLLoss, options, [[number], [count]])
+      for options in ({}, {"full": True}, {"log_input": False}) for number, count in ((INF, 0.0), (INF, 3.0))),
+    (lossbook.PoissonNLLLoss, {}, [[-INF], [1.0]]),
+    (lossbook.MultiMarginLoss, {}, [[[-INF, 0.0]], [0]]),
+    (lossbook.MultiLabelMarginLoss, {}, [[[-INF, 0.0]], [[0, -1]]]),
+]
+
+
+def of_type(arrays, dtype):
+    return [array.astype(dtype) if (array := np.asarray(given)).dtype.kind == "f" and array.size
+            else np.array(given, int) if not array.size else array for given in arrays]
+
+
+def results(loss, arrays):
+    """The value by each way in, and the gradients by each."""
+    value, gradient = loss.value_and_grad(*arrays)
+    return [loss(*arrays), value], [*in_tuple(loss.grad(*arrays)), *in_tuple(gradient)]
+
+
+@pytest.mark.filterwarnings("error")
+@each_dtype
+@pytest.mark.parametrize("loss, options, arrays", RIGHT)
+def test_a_certain_and_right_prediction_costs_0(loss, options, arrays, dtype):
+    """And not -0.0, whose logarithm or reciprocal has another sign."""
+    for reduction in loss.reductions:
+        values, gradients = results(loss(reduction=reduction, **options), of_type(arrays, dtype))
+        for value in values:
+            assert not np.any(value) and not np.signbit(value).any()
+        assert all(np.isfinite(gradient).all() for gradient in gradients)
+
+
+@pytest.mark.filterwarnings("error")
+@each_dtype
+@pytest.mark.parametrize("loss, options, arrays", WRONG)
+def test_a_certain_and_wrong_prediction_costs_infinitely_much(loss, options, arrays, dtype):
+    """The gradient knows the way back."""
+    for reduction in loss.reductions:
+        values, gradients = results(loss(reduction=reduction, **options), of_type(arrays, dtype))
+        assert all(np.max(value) == INF and not np.isnan(value).any() for value in values)
+        assert not any(np.isnan(gradient).any() for gradient in gradients)
+        assert all(np.any(gradient) for gradient in gradients if loss is not lossbook.LinearCrossEntropyLoss)
+
+
+UNDEFINED = {lossbook.MultiMarginLoss, lossbook.MultiLabelMarginLoss, lossbook.CTCLoss,
+             lossbook.LinearCrossEntropyLoss}
+
+
+def defined(loss, options, arrays):
+    """Whether the formula has neither ∞ - ∞, of scores or in a softmax or log-rate of ∞, nor ∞⁰."""
+    of_sums = np.ndim(arrays[0]) == 2 or loss is lossbook.PoissonNLLLoss
+    return not (loss in UNDEFINED or options.get("log_target") or options.get("gamma") == 0
+                or of_sums and INF in np.ravel(arrays[0])
+                or issubclass(loss, Rowwise) and options.keys() & {"weight", "alpha", "label_smoothing"})
+
+
+@pytest.mark.parametrize("loss, options, arrays", [row for row in RIGHT + WRONG if defined(*row)])
+def test_the_formula_says_the_same(loss, options, arrays):
+    loss = loss(reduction="none", **options)
+    arrays = of_type(arrays, np.float64)
+    values, slopes = FORMULAS[type(loss).__name__].evaluate(arrays, vars(loss))
+    value, gradient = loss.value_and_grad(*arrays)
+    np.testing.assert_array_equal(value, values.astype(float))
+    for ours, theirs in zip(in_tuple(gradient), slopes, strict=True):
+        np.testing.assert_array_equal(ours, theirs.astype(float))
+
+
+@each_dtype
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_value_and_gradient_do_not_contradict_each_other(case, dtype):
+    """One entry of the second row is NaN or infinite: where the value is finite, so is the gradient of
+    its row; where it is NaN, so is the gradient, unless it does not depend on that entry.
+    """
+    constant = {lossbook.NLLLoss, lossbook.KLDivLoss}    # slopes, in the input
+    for options, seed in itertools.product(case.options, range(4)):
+        good = case.generate(np.random.default_rng(seed), dtype, (3,) if case.axis is None else (3, 5))
+        good = case.fit(good, options)
+        loss = case.loss(**options, reduction="none" if "none" in case.reductions else "mean")
+        for (place, name), odd in itertools.product(enumerate(case.loss.arguments), (np.nan, INF, -INF)):
+            ignored = good[1].dtype.kind == "i" and np.any(np.ravel(good[1])[1] == options.get("ignore_index"))
+            if name not in case.loss.predictions or ignored:
+                continue
+            arrays = [array.copy() for array in good]
+            arrays[place][(1, 2) if case.axis is not None else 1] = odd
+            try:
+                value, gradient = loss.value_and_grad(*arrays)
+            except ValueError:
+                continue    # outside the domain
+            value = np.asarray(value)[..., 1] if np.ndim(value) else value
+            slopes = np.concatenate([np.ravel(slope[1]) for slope in in_tuple(gradient)])
+            assert np.isfinite(slopes).all() or not np.isfinite(value), (options, name, odd)
+            if case.loss.__module__ == "lossbook.embedding":
+                continue    # at a gap of NaN their slope is 0 so far
+            if case.loss not in constant and not (case.loss is lossbook.HingeEmbeddingLoss and arrays[1][1] > 0):
+                assert np.isnan(slopes).any() or not np.isnan(value), (options, name, odd)
 
 
 # ------------------------------------------------------------------ options in the type of the data

@@ -93,6 +93,36 @@ def test_the_own_entry_is_set_apart():
     np.testing.assert_allclose(others, [0, 1 + np.exp(-1)])
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
+def test_a_logarithm_in_two_parts(dtype):
+    """The first exact times a count, the second small; together the logarithm, over the whole range."""
+    kind, rng = np.finfo(dtype), np.random.default_rng(0)
+    digits = rng.uniform(1, 2, 800).astype(dtype)
+    x = np.ldexp(digits, rng.integers(kind.minexp - kind.nmant, kind.maxexp, 800))
+    x[::2] = digits[::2] * 2
+    large, small = stable.split_log(x)
+    assert large.dtype == small.dtype == dtype
+    assert np.abs(small).max() < 0.39    # 0.3466, and 1,074 times what log 2 has beside its first part
+    for count in (3, 10, 100):
+        np.testing.assert_array_equal((count * large[::2]).astype(np.float64),
+                                      count * large[::2].astype(np.float64))
+    with mpmath.workdps(30):
+        for parts in zip(large, small, x):
+            a, b, number = (mpmath.mpf(float(part)) for part in parts)
+            assert abs(a + b - mpmath.log(number)) <= 0.75 * float(kind.eps)
+
+
+def test_a_lone_infinite_logit_is_sure():
+    """Of two, nothing is certain, nor if all are ruled out."""
+    inf, nan = np.inf, np.nan
+    for logits, expected in (([0, inf, -inf], [-inf, 0, -inf]), ([inf], [0]), ([0, -inf], [0, -inf]),
+                             ([inf, inf, 0], [nan] * 3), ([-inf, -inf], [nan] * 2)):
+        rows = np.tile(np.array(logits, float), (3, 1))
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(stable.log_softmax(rows, axis=1), [expected] * 3)
+            np.testing.assert_array_equal(stable.log_softmax(rows.T), np.transpose([expected] * 3))
+
+
 def test_xlogy():
     x, y = np.array([0.0, 0.0, 2.0, 1.0]), np.array([0.0, np.inf, 3.0, 0.0])
     np.testing.assert_array_equal(stable.xlogy(x, y), [0, 0, 2 * np.log(3), -np.inf])

@@ -10,6 +10,7 @@ Nothing here knows a loss, and torch is imported only when `to_torch` is called.
 """
 
 import functools
+import math
 import re
 
 import mpmath
@@ -19,6 +20,7 @@ from sympy.concrete.delta import deltasummation
 from sympy.core.relational import Relational
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import BooleanAtom
+from sympy.printing.pycode import MpmathPrinter
 
 __all__ = ["sigmoid", "softplus", "relu", "step", "grad", "prove", "NotProved",
            "to_numpy", "to_torch", "to_js", "to_mpmath"]
@@ -457,12 +459,40 @@ def _real_log1p(z):
     return mpmath.nan if z < -1 else mpmath.log1p(z)
 
 
+def _product(*factors):
+    """The product, and 0 for 0 · ∞: what has no weight costs nothing, and pulls nowhere."""
+    product = math.prod(factors)
+    lost = product != product and 0 in factors and all(factor == factor for factor in factors)
+    return mpmath.mpf(0) if lost else product
+
+
+class _Printer(MpmathPrinter):
+    def _print_Mul(self, expr):
+        return f"product({', '.join(map(self._print, expr.args))})"
+
+
 def mpmath_code(args, expr):
-    """`expr`, in its definition by exp, as a function for `fifty_digits`. Takes mpmath numbers."""
+    """`expr`, in its definition by exp, as a function for `fifty_digits`. Takes mpmath numbers.
+
+    What comes out as nan is computed once more with 0 · ∞ = 0, which is slower.
+    """
     expr = sp.sympify(expr).rewrite([sigmoid, softplus, relu, step], "exp")    # mpmath has log1p
     expr = expr.replace(sp.Heaviside, _jump)
-    names = {"exp": _watched_exp, "log": _real_log, "log1p": _real_log1p}
-    return sp.lambdify(args, expr, [names, "mpmath"])
+    names = {"exp": _watched_exp, "log": _real_log, "log1p": _real_log1p, "product": _product}
+    compute = sp.lambdify(args, expr, [names, "mpmath"])
+
+    @functools.cache
+    def with_products():
+        printer = _Printer({"fully_qualified_modules": False, "inline": True,
+                            "allow_unknown_functions": True,
+                            "user_functions": {name: name for name in names}})
+        return sp.lambdify(args, expr, [names, "mpmath"], printer=printer)
+
+    def function(*numbers):
+        result = compute(*numbers)
+        parts = result if isinstance(result, tuple) else (result,)
+        return result if all(part == part for part in parts) else with_products()(*numbers)
+    return function
 
 
 def fifty_digits(compute):
