@@ -10,7 +10,8 @@ from lossbook import checks
 from lossbook.loss import (
     Elementwise, Own, Rowwise, Slopes, along_classes, dot, of_classes, option)
 from lossbook.stable import (
-    all_but_top, log_softmax, logistic, row_max, row_sum, set_apart, weighted_sum)
+    all_but_top, log_softmax, logistic, row_max, row_sum, set_apart, sums_of_others,
+    weighted_sum)
 
 __all__ = ["BCELoss", "BCEWithLogitsLoss", "FocalLoss", "SoftMarginLoss", "NLLLoss",
            "CrossEntropyLoss"]
@@ -464,7 +465,7 @@ class CrossEntropyLoss(_OfClasses):
         log_q = log_softmax(input)
         yield weighted_sum(share, -log_q)
         right, wrong = np.exp(log_q), -np.expm1(log_q)
-        yield right * (total - share) - wrong * share
+        yield right * sums_of_others(share) - wrong * share
         yield total * right * wrong
 
     def fused(self, input, target, *kept_scale_gradient):
@@ -488,14 +489,15 @@ class CrossEntropyLoss(_OfClasses):
         np.exp(gradient, out=gradient)
         others = all_but_top(gradient)
         cost = total * np.log1p(others) - chosen
-        if (others > 0.01).all():
-            gradient *= total / (1 + others)
-            gradient -= share
-        else:    # (right * total - share) of `terms`: a sure winner's own 1 goes first, and exactly
-            gradient *= total
-            gradient -= share
-            gradient -= share * others
-            gradient /= 1 + others
+        gradient *= total / (1 + others)
+        gradient -= share
+        sure = others[0, ...] < 0.1
+        if sure.any():    # there a winner's share would cancel: as in `terms`, nothing does
+            winner, rest = input[:, sure].argmax(axis=0), share[:, sure]
+            own = winner, np.arange(len(winner))
+            shares, rest[own] = rest[own], 0
+            gradient[(winner, *np.nonzero(sure))] = (
+                rest.sum(axis=0) - shares * others[0, sure]) / (1 + others[0, sure])
         gradient *= scale
         return float(cost.sum())
 

@@ -31,12 +31,10 @@ def in_tuple(gradient):
 # ------------------------------------------------------------------ 50 digits
 
 def samples(case, dtype):
-    """Ordinary arrays, then extreme ones, of losses that are right without a class to leave out."""
+    """Ordinary arrays, then extreme ones."""
     rng = np.random.default_rng(2)
     for arrays in (case.generate(rng, dtype, (100,) if case.axis is None else (20, 5)),
                    case.extremes(dtype)):
-        arrays = [np.where(array == -100, 0, array) if array.dtype.kind == "i" else array
-                  for array in arrays]
         if "none" in case.reductions:
             yield arrays
         else:    # a loss of the whole array is judged on short ones
@@ -95,22 +93,29 @@ def true_results(case, options, arrays):
                 moves.append([_gaps(a, b) for a, b in zip(other, truth)])
             with np.errstate(over="ignore"):
                 moved = [a + np.maximum(*pair) for a, pair in zip(moved, zip(*moves))]
-    sizes = [0.0, *case.summands(arrays)]    # a value is no difference of larger things
-    sizes += [0.0] * (len(truth) - len(sizes))
+    vectors = case.summands(arrays) or [0.0] * len(case.loss.predictions)
+    parts = formula_of(loss).summands(arrays, settings_of(loss))
+    sizes = [0.0, *map(np.maximum, vectors, parts)]    # a value is no difference of larger things
     judgements = []
-    for exact, size, condition in zip(truth, sizes, moved):
-        ulp = _ulps(exact, dtype)
+    for exact, size, condition in zip(truth, sizes, moved, strict=True):
+        ulp = ulps(exact, dtype)
         judgements.append(Judgement(exact, ulp, condition + np.maximum(
-            ulp, _ulps(np.broadcast_to(size, exact.shape), dtype))))
+            ulp, ulps(np.broadcast_to(size, exact.shape), dtype))))
     return judgements
 
 
 def fifty_digits(loss, arrays):
     """The true value and gradients, each as an object array of mpmath numbers."""
-    settings = {field.name: getattr(loss, field.name) for field in dataclasses.fields(loss)}
-    name = next(cls.__name__ for cls in type(loss).__mro__ if cls.__name__ in FORMULAS)
-    values, slopes = FORMULAS[name].evaluate(arrays, settings)
+    values, slopes = formula_of(loss).evaluate(arrays, settings_of(loss))
     return [np.asarray(values, object), *slopes]
+
+
+def settings_of(loss):
+    return {field.name: getattr(loss, field.name) for field in dataclasses.fields(loss)}
+
+
+def formula_of(loss):
+    return FORMULAS[next(cls.__name__ for cls in type(loss).__mro__ if cls.__name__ in FORMULAS)]
 
 
 def _beside(array, sign, low=-np.inf, high=np.inf):
@@ -133,7 +138,7 @@ def _gaps(a, b):
     return np.nan_to_num(np.reshape(gaps, np.shape(a)), nan=np.inf)
 
 
-def _ulps(truth, dtype):
+def ulps(truth, dtype):
     """The unit in the last place of each number as `dtype`; beyond its range the largest one."""
     with np.errstate(over="ignore", invalid="ignore"):
         rounded = np.reshape([float(true) for true in truth.flat], truth.shape)

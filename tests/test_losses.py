@@ -157,9 +157,12 @@ def test_accurate_to_four_ulp_times_the_condition(case, options, dtype):
                                       strict=True):
             computed.append((what, slope, judge))
         if "sum" in case.loss.reductions:    # which may take a kernel
-            summed = case.loss(**options, reduction="sum").value_and_grad(*arrays)[1]
+            loss, of_rows = case.loss(**options, reduction="sum"), case.one_by_one(arrays)
+            _, summed = loss.value_and_grad(*arrays)
             for what, slope, judge in zip(case.loss.predictions, in_tuple(summed), judges[1:]):
                 computed.append((f"{what} of the sum", slope, judge))
+            values = [loss.value_and_grad(*row)[0] for row in of_rows]    # sums of one term
+            computed.append(("value of the sum", np.reshape(values, value.shape), judges[0]))
         for what, result, judge in computed:
             errors = judge.errors(result)
             worst = np.unravel_index(np.argmax(errors), errors.shape)
