@@ -66,7 +66,10 @@ class PoissonNLLLoss(Elementwise):
             yield rate
         else:
             rate = log_input + self.eps
-            yield log_input - target * np.log(rate) + self._stirling(target)
+            log = np.log(rate)
+            first = log.astype(np.float32)    # digits whose product with a count is exact
+            rest = (log - first) + ((log_input - rate) + self.eps) / rate    # lost in the rate
+            yield (log_input - target * first) - target * rest + self._stirling(target)
             yield 1 - target / rate
             yield target / (rate * rate)
 

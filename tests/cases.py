@@ -307,7 +307,7 @@ LIKELIHOOD = [
         loss=lossbook.PoissonNLLLoss, torch=F.poisson_nll_loss, twin=torch.nn.PoissonNLLLoss,
         options=[{}, {"full": True}, {"log_input": False}, {"log_input": False, "full": True},
                  {"log_input": False, "eps": 1e-2}],
-        generate=drawn(variances, counts), bounds={"target": (0, np.inf)},
+        generate=drawn(variances, counts), labels=("target",), bounds={"target": (0, np.inf)},
         extremes=lambda dtype: pairs([0, 1e-8, 0.1, 1, 20, 80], [0, 0.5, 1, 1.0001, 2, 50], dtype),
         bad_options=refused_numbers("eps", "a positive finite number", 0.0, -1, np.nan, np.inf),
         bad_data=[({}, [[0.5], [-1.0]], "target: expected counts, 0 or above, got -1.0"),

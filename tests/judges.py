@@ -30,6 +30,38 @@ def in_tuple(gradient):
 
 # ------------------------------------------------------------------ 50 digits
 
+def assert_accurate(case, options, arrays, bar=4):
+    """Value and gradient of every entry point, in units of 50-digit arithmetic of the formula.
+
+    An error of 4 ulp is allowed, and 4 times what moving each argument by its relative precision
+    does to the true result: that is the condition number, measured. Where a gradient is a
+    difference of vectors of a given size, or a sum over the classes of a mixture, the ulp is that
+    of its parts. Unreduced float32 results are the true ones, rounded once.
+    """
+    arrays = case.fit(arrays, options)
+    whats, judges = ("value", *case.loss.predictions), true_results(case, options, arrays)
+
+    def compare(kind, computed, once=False):
+        for what, result, judge in zip(whats, computed, judges, strict=True):
+            if result is None:
+                continue
+            errors = judge.errors(result)
+            worst = np.unravel_index(np.argmax(errors), errors.shape)
+            assert errors[worst] <= bar, (
+                f"{case.loss.__name__}, {what}{kind}: {np.asarray(result)[worst]!r} instead of "
+                f"{mpmath.nstr(judge.truth[worst], 20)}")
+            assert not once or judge.rounded_once(result).all(), f"{what}{kind}"
+
+    value, gradient = unreduced(case, options).value_and_grad(*arrays)
+    single = arrays[0].dtype == np.float32 and "none" in case.reductions
+    compare("", (value, *in_tuple(gradient)), once=single)
+    if "sum" in case.reductions:    # which may take a kernel; the sum over one row is its value
+        loss = case.loss(**options, reduction="sum")
+        compare(" of the sum", (None, *in_tuple(loss.value_and_grad(*arrays)[1])))
+        values = [loss.value_and_grad(*row)[0] for row in case.one_by_one(arrays)]
+        compare(" of the sum", (np.reshape(values, value.shape), *[None] * (len(whats) - 1)))
+
+
 def samples(case, dtype):
     """Ordinary arrays, then extreme ones."""
     rng = np.random.default_rng(2)
@@ -53,7 +85,8 @@ class Judgement:
 
     truth: np.ndarray    # of mpmath numbers
     ulp: np.ndarray      # of each
-    unit: np.ndarray     # the same, plus what the rounding of the arguments does to it
+    parts: np.ndarray    # the same, or that of what it is a sum or a difference of
+    unit: np.ndarray     # the latter, plus what the rounding of the arguments does to it
 
     def errors(self, computed):
         """In these units; infinite where only one of both is finite, 0 where nothing is certain."""
@@ -61,6 +94,10 @@ class Judgement:
 
     def errors_in_ulp(self, computed):
         return self._in(computed, np.where(np.isfinite(self.unit), self.ulp, np.inf))
+
+    def rounded_once(self, float32):
+        """Whether it is the true number, rounded, as far as float64 can tell, 2⁻²⁹ of an ulp."""
+        return self.errors_in_ulp(float32) <= 0.5001 + 4 * 2.0**-29 * self.parts / self.ulp
 
     def _in(self, computed, units):
         triples = zip(np.ravel(computed), self.truth.flat, units.flat)
@@ -99,8 +136,8 @@ def true_results(case, options, arrays):
     judgements = []
     for exact, size, condition in zip(truth, sizes, moved, strict=True):
         ulp = ulps(exact, dtype)
-        judgements.append(Judgement(exact, ulp, condition + np.maximum(
-            ulp, ulps(np.broadcast_to(size, exact.shape), dtype))))
+        parts = np.maximum(ulp, ulps(np.broadcast_to(size, exact.shape), dtype))
+        judgements.append(Judgement(exact, ulp, parts, condition + parts))
     return judgements
 
 

@@ -123,7 +123,8 @@ WITNESSES = [
        [LOGITS, LABELS]) for smoothing in (0.0, 0.3, 1.0)],
     (CrossEntropyLoss, dict(ignore_index=2, label_smoothing=0.1), [IMAGE, IMAGE_LABELS]),
     (CrossEntropyLoss, dict(weight=WEIGHT), [LOGITS[0], LABELS[0]]),
-    (CrossEntropyLoss, dict(weight=WEIGHT, label_smoothing=0.3), [LOGITS, rng.dirichlet(np.ones(4), 5)]),
+    (CrossEntropyLoss, dict(weight=WEIGHT, label_smoothing=0.3),
+     [LOGITS, rng.dirichlet(np.ones(4), 5)]),
     (CrossEntropyLoss, dict(weight=WEIGHT[1:]), [IMAGE, IMAGE_SHARES]),
     *[(MultiMarginLoss, dict(p=p, weight=WEIGHT), [LOGITS, LABELS]) for p in (1, 2)],
     (FocalLoss, dict(alpha=WEIGHT), [LOGITS, LABELS]),
@@ -223,7 +224,8 @@ def test_a_row_that_is_ignored_is_not_read(name, smoothing):
 
 def test_what_has_no_share_costs_nothing_even_at_infinity():
     out = np.array([-np.inf, 0.0, 1.0])
-    for options, target in (({"weight": [0.0, 1, 1], "label_smoothing": 0.5}, 1), ({}, np.eye(3)[1])):
+    weighted = {"weight": [0.0, 1, 1], "label_smoothing": 0.5}
+    for options, target in ((weighted, 1), ({}, np.eye(3)[1])):
         value, (slopes,) = FORMULAS["CrossEntropyLoss"].evaluate([out, target], options)
         assert mpmath.isfinite(value.item()) and slopes[0] == 0
 

@@ -321,15 +321,17 @@ class OfClasses(Formula):
             return values * share.reshape(values.shape), tuple(slope * share for slope in slopes)
 
     def summands(self, arrays, options):
-        """In the place of each slope Σ_c |s_c ∂ℓ(x, c)|: rounding is to be measured against that."""
+        """In the place of each slope Σ_c |s_c ∂ℓ(x, c)|, in which rounding is to be measured."""
         if not self._of_shares:
             return super().summands(arrays, options)
         options = {name: value for name, value in options.items() if value is not None}
         arrays = dict(zip(self.arguments, map(np.asarray, arrays)))
         shares, axis = self._shares(arrays, _ignored(arrays["target"], options), options)
         classes = np.arange(shares.shape[axis]).reshape(-1, *[1] * (shares.ndim - 1 - axis))
-        each = [self._of_shares.evaluate([*{**arrays, "target": shares * (classes == c)}.values()])[1]
-                for c in range(classes.size)]
+        each = []
+        for n in range(classes.size):
+            arrays["target"] = shares * (classes == n)
+            each.append(self._of_shares.evaluate([*arrays.values()])[1])
         return tuple(np.abs(slopes).sum(axis=0) for slopes in zip(*each))
 
     def denominator(self, values, arrays, options):
