@@ -9,7 +9,9 @@ from lossbook import checks
 from lossbook.blocks import Own, along_classes
 from lossbook.loss import Loss, Slopes, option
 from lossbook.shapes import Elementwise, Rowwise
-from lossbook.stable import Logistic, log_softmax, logistic, set_apart, times, weighted_sum
+from lossbook.stable import (
+    Logistic, log_softmax, logistic, set_apart, sums_of_others, times,
+    weighted_sum)
 
 __all__ = ["BCELoss", "BCEWithLogitsLoss", "FocalLoss", "SoftMarginLoss", "NLLLoss",
            "CrossEntropyLoss"]
@@ -410,7 +412,7 @@ class _CrossEntropyOfShares(CrossEntropyLoss):
         log_q = log_softmax(input)
         yield weighted_sum(share, -log_q)
         right, wrong = np.exp(log_q), -np.expm1(log_q)
-        yield right * (total - share) - wrong * share
+        yield right * sums_of_others(share) - wrong * share
         yield total * right * wrong
 
     def share(self, input, target):

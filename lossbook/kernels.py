@@ -327,14 +327,15 @@ def of_shares(loss, block, scale, slopes):
     others = all_but_top(powers)
     if slopes:
         gradient = powers
-        if (others > 0.01).all():
-            gradient *= total / (1 + others)
-            gradient -= share
-        else:    # (right * total - share) of `terms`: a sure winner's own 1 goes first, and exactly
-            gradient *= total
-            gradient -= share
-            gradient -= share * others
-            gradient /= 1 + others
+        gradient *= total / (1 + others)
+        gradient -= share
+        sure = others[0, ...] < 0.1
+        if sure.any():    # there a winner's share would cancel: as in `terms`, nothing does
+            winner, rest = input[:, sure].argmax(axis=0), share[:, sure]
+            own = winner, np.arange(len(winner))
+            shares, rest[own] = rest[own], 0
+            gradient[(winner, *np.nonzero(sure))] = (
+                rest.sum(axis=0) - shares * others[0, sure]) / (1 + others[0, sure])
         gradient *= scale
     return (total * np.log1p(others))[0] - chosen
 

@@ -73,6 +73,7 @@ class PoissonNLLLoss(Elementwise):
             rate = log_input + self.eps
             # where x and y log x nearly cancel, what is left has its digits
             large, small = split_log(np.minimum(rate, np.finfo(rate.dtype).max))
+            small = small + np.where(rate < np.inf, (log_input - rate) + self.eps, 0) / rate
             yield (log_input - target * large) - target * small + self._stirling(target)
             yield 1 - target / rate
             yield target / (rate * rate)

@@ -19,7 +19,7 @@ from lossbook import checks
 from lossbook.classification import _OfClasses
 from lossbook.loss import CURVATURE, GRADIENT, Array, option
 from lossbook.shapes import Whole
-from lossbook.stable import times
+from lossbook.stable import sums_of_others, times
 
 __all__ = ["LinearCrossEntropyLoss"]
 
@@ -194,8 +194,13 @@ class Seen(NamedTuple):
     top: np.ndarray       # the largest logit
     winner: np.ndarray    # its class
     others: np.ndarray    # the sum of exp(logit - top) over all classes but the winner
-    total: np.ndarray     # the sum of the target's shares
+    own: np.ndarray       # the winner's share of the target
+    rest: np.ndarray      # the sum of the shares of all classes but the winner
     pull: np.ndarray      # the sum of share * (logit - top)
+
+    @property
+    def total(self):
+        return self.own + self.rest
 
     @property
     def losses(self):
@@ -214,7 +219,7 @@ def merged(first, second):
     low = Seen(*(np.where(ahead, b, a) for a, b in zip(first, second)))
     fall = np.where(low.top == high.top, 0, low.top - high.top)    # 0 also between two of -inf
     return high._replace(others=high.others + np.exp(fall) * (1 + low.others),
-                         total=high.total + low.total,
+                         rest=high.rest + low.total,
                          pull=high.pull + low.pull + times(low.total, fall))
 
 
@@ -274,12 +279,12 @@ class _Head(NamedTuple):
         winner = tile.argmax(axis=1)
         top = tile[each, winner]
         tile -= np.where(top == -np.inf, 0, top)[:, None]
-        total, pull = self.shares.weigh(tile, rows, part)
+        shares = self.shares.weigh(tile, winner, rows, part)
         np.exp(tile, out=tile)
         tile[each, winner] = 0
         others = tile.sum(axis=1)
         tile[each, winner] = 1
-        return tile, Seen(top, winner + part.start, others, total, pull)
+        return tile, Seen(top, winner + part.start, others, *shares)
 
     def _differentiate(self, tile, top, seen, rows, part, scale):
         """From exp(logits - top) to scale * (total * p - share), in place."""
@@ -288,8 +293,7 @@ class _Head(NamedTuple):
         self.shares.subtract(tile, rows, part, scale)
         # Where p is near 1 this cancels: there 1 - p is others * p.
         each, column = _inside(seen.winner, part)
-        share = self.shares.of(rows, seen.winner)
-        exact = scale * p_winner * (seen.total - share - seen.others * share)
+        exact = scale * p_winner * (seen.rest - seen.others * seen.own)
         tile[each, column] = exact[each]
 
     def _add_slopes(self, tile, features, rows, part):
@@ -336,31 +340,29 @@ class _Labels:
         own = weight[np.where(read, target, 0)]
         self.rows = np.flatnonzero(read & ((own != 0) if self.even is None else weight.any()))
 
-    def weigh(self, tile, rows, part):
-        """For each row the sum of the shares in a tile, and of share * tile."""
-        total, pull = np.zeros((2, len(rows)), tile.dtype)
+    def weigh(self, tile, winner, rows, part):
+        """For each row of a tile the winner's share, the sum of all others, and of share * tile."""
+        own, rest, pull = np.zeros((3, len(rows)), tile.dtype)
         if self.even is not None:
             even = self.even[part]
-            total += even.sum()
+            own += even[winner]
+            rest += sums_of_others(even)[winner]
             pull += tile @ even
             lost = np.isnan(pull)    # perhaps 0 · ∞
             pull[lost] = times(even, tile[lost]).sum(axis=1)
         each, column = _inside(self.label[rows], part)
-        own = self.weight[column + part.start]
-        total[each] += own
-        pull[each] += times(own, tile[each, column])
-        return total, pull
+        share = self.weight[column + part.start]
+        won = column == winner[each]
+        own[each[won]] += share[won]
+        rest[each[~won]] += share[~won]
+        pull[each] += times(share, tile[each, column])
+        return own, rest, pull
 
     def subtract(self, tile, rows, part, scale):
         if self.even is not None:
             tile -= scale * self.even[part]
         each, column = _inside(self.label[rows], part)
         tile[each, column] -= scale * self.weight[column + part.start]
-
-    def of(self, rows, classes):
-        """The share of one class of each row."""
-        own = np.where(classes == self.label[rows], self.weight[classes], 0)
-        return own if self.even is None else own + self.even[classes]
 
 
 class _Probabilities:
@@ -378,9 +380,12 @@ class _Probabilities:
         smoothed = (1 - self.smoothing) * self.target[rows, classes] + self.smoothing * even
         return self.weight[classes] * smoothed
 
-    def weigh(self, tile, rows, part):
+    def weigh(self, tile, winner, rows, part):
         share = self.of(rows, part)
-        return share.sum(axis=1), times(share, tile).sum(axis=1)
+        pull = times(share, tile).sum(axis=1)
+        winners = np.arange(len(rows)), winner
+        own, share[winners] = share[winners], 0
+        return own, share.sum(axis=1), pull
 
     def subtract(self, tile, rows, part, scale):
         tile -= scale * self.of(rows, part)

@@ -185,6 +185,19 @@ def above(gap):
     return np.heaviside(gap, 0)
 
 
+def sums_of_others(block):
+    """For each entry the sum of all others along axis 0, of numbers that are 0 or above.
+
+    The sum of all less the entry would lose the digits of the others, if they are small beside it.
+
+    >>> print(sums_of_others(np.array([1.0, 1e-20, 2e-20])))
+    [3.e-20 1.e+00 1.e+00]
+    """
+    total = row_sum(block)
+    large = block > 0.6 * total    # of a row one at most, also if the total is rounded
+    return np.where(large, row_sum(np.where(large, 0, block)), total - block)
+
+
 def weighted_sum(weights, terms):
     """The sum of weights * terms along axis 0, where 0 times infinity is 0.
 

@@ -220,11 +220,13 @@ def _focal(alpha, gamma, reduction):
     return loss
 
 
-def _linear_cross_entropy(reduction, **defaults):
+def _linear_cross_entropy(weight, ignore_index, **options):
     """torch's class holds the matrix and the bias, its function takes them."""
     def loss(input, linear_weight, target, linear_bias=None):
         return torch.nn.functional.linear_cross_entropy(
-            input, linear_weight, target, linear_bias=linear_bias, reduction=reduction)
+            input, linear_weight, target, linear_bias=linear_bias, **options,
+            ignore_index=None if target.is_floating_point() else ignore_index,
+            weight=None if weight is None else torch.tensor(weight, dtype=input.dtype))
     return loss
 
 
@@ -335,9 +337,10 @@ def _sympy_witness(formula, options, arrays):
         return values, gradients              # a loss of the whole array is reduced already
     if reduction == "none":
         return values, gradients
-    rows = {"mean": values.size, "sum": 1, "batchmean": len(values) if values.ndim else 1}
     with mpmath.workdps(50):
-        count = mpmath.mpf(rows[reduction])
+        rows = {"mean": formula.denominator(values, arrays, options), "sum": mpmath.mpf(1),
+                "batchmean": mpmath.mpf(len(values) if values.ndim else 1)}
+        count = rows[reduction]
         return mpmath.fsum(values.flat) / count, tuple(g / count for g in gradients)
 
 

@@ -85,6 +85,11 @@ class Case:
             return shape
         return tuple(np.delete(shape, self.axis if len(shape) > 1 else 0).tolist())
 
+    def one_by_one(self, arrays):
+        """The same arrays, one element or row at a time, each as an array of one."""
+        rows = [array.reshape(-1) if self.axis is None else array for array in arrays]
+        return [[array[n:n + 1] for array in rows] for n in range(len(rows[0]))]
+
     @property
     def table(self):
         """A shape of seven rows or more."""
@@ -489,7 +494,7 @@ CLASS_WEIGHTS = [({"weight": [1.0, 2.0]}, [np.zeros((2, 3)), [0, 1]],
 CLASSES = [
     Case(
         loss=lossbook.NLLLoss, torch=F.nll_loss, twin=torch.nn.NLLLoss, axis=1, shapes=IMAGES,
-        options=[{}, {"weight": WEIGHT}, {"ignore_index": 2}], left_out=["weight", "ignore_index"],
+        options=[{}, {"weight": WEIGHT}, {"ignore_index": 2}],
         generate=of_rows(log_probabilities, some_ignored, 1), fit=left_out_as, labels=("target",),
         bounds={"input": (-np.inf, 0)}, denominator=weights_kept,
         extremes=negative_extremes,
@@ -507,7 +512,6 @@ CLASSES = [
         twin=torch.nn.CrossEntropyLoss, axis=1, shapes=IMAGES,
         options=[{}, {"weight": WEIGHT}, {"label_smoothing": 0.3}, {"ignore_index": 2},
                  {"weight": WEIGHT, "label_smoothing": 0.3, "ignore_index": -100}],
-        left_out=["weight", "ignore_index", "label_smoothing"],
         generate=of_rows(normal, some_ignored, 1), fit=left_out_as, labels=("target",),
         denominator=weights_kept,
         extremes=extreme_rows(in_turn),
@@ -522,7 +526,6 @@ CLASSES = [
         twin=torch.nn.CrossEntropyLoss, axis=1, shapes=IMAGES,
         options=[{}, {"weight": WEIGHT}, {"label_smoothing": 0.3},
                  {"weight": WEIGHT, "label_smoothing": 1.0}],
-        left_out=["weight", "label_smoothing"],
         generate=of_rows(normal, distributions, 1), labels=("target",),
         denominator=lambda arrays, options: arrays[0].size / arrays[0].shape[
             min(1, arrays[0].ndim - 1)],
@@ -541,7 +544,7 @@ CLASSES = [
     ),
     Case(
         loss=lossbook.FocalLoss, variant="classes", torch=focal, twin=None, axis=1, shapes=IMAGES,
-        options=[{}, {"gamma": 0.0}, {"gamma": 0.5}, {"alpha": WEIGHT}], left_out=["alpha"],
+        options=[{}, {"gamma": 0.0}, {"gamma": 0.5}, {"alpha": WEIGHT}],
         generate=of_rows(normal, classes, 1), labels=("target",), denominator=rows_of,
         extremes=extreme_rows(in_turn, largest=1e3),
         bad_options=refused_weights("alpha"),
@@ -555,7 +558,7 @@ CLASSES = [
         loss=lossbook.MultiMarginLoss, torch=F.multi_margin_loss, twin=torch.nn.MultiMarginLoss,
         axis=-1, shapes=TABLES,
         options=[{}, {"p": 2}, {"margin": 0.3, "weight": WEIGHT},
-                 {"p": 2, "margin": 2.0, "weight": WEIGHT}], left_out=["weight"],
+                 {"p": 2, "margin": 2.0, "weight": WEIGHT}],
         generate=of_rows(normal, lambda rng, shape: classes(rng, shape, -1), -1),
         labels=("target",), denominator=rows_of, extremes=extreme_rows(in_turn),
         kinks=[({}, [[[1.0, 0.0, -3.0]], [0]]), ({"p": 2}, [[[1.0, 0.0, -3.0]], [0]])],
@@ -571,7 +574,7 @@ CLASSES = [
     Case(
         loss=lossbook.MultiLabelSoftMarginLoss, torch=F.multilabel_soft_margin_loss,
         twin=torch.nn.MultiLabelSoftMarginLoss, axis=-1, shapes=TABLES,
-        options=[{}, {"weight": WEIGHT}], left_out=["weight"],
+        options=[{}, {"weight": WEIGHT}],
         generate=of_rows(normal, labels, -1), labels=("target",), denominator=all_rows,
         extremes=extreme_rows(lambda row: np.eye(5)[row % 3], every=3),
         bad_options=refused_weights("weight"),

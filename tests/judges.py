@@ -30,13 +30,41 @@ def in_tuple(gradient):
 
 # ------------------------------------------------------------------ 50 digits
 
+def assert_accurate(case, options, arrays, bar=4):
+    """Value and gradient of every entry point, in units of 50-digit arithmetic of the formula.
+
+    An error of 4 ulp is allowed, and 4 times what moving each argument by its relative precision
+    does to the true result: that is the condition number, measured. Where a gradient is a
+    difference of vectors of a given size, or a sum over the classes of a mixture, the ulp is that
+    of its parts.
+    """
+    arrays = case.fit(arrays, options)
+    whats, judges = ("value", *case.loss.predictions), true_results(case, options, arrays)
+
+    def compare(kind, computed):
+        for what, result, judge in zip(whats, computed, judges, strict=True):
+            if result is None:
+                continue
+            errors = judge.errors(result)
+            worst = np.unravel_index(np.argmax(errors), errors.shape)
+            assert errors[worst] <= bar, (
+                f"{case.loss.__name__}, {what}{kind}: {np.asarray(result)[worst]!r} instead of "
+                f"{mpmath.nstr(judge.truth[worst], 20)}")
+
+    value, gradient = unreduced(case, options).value_and_grad(*arrays)
+    compare("", (value, *in_tuple(gradient)))
+    if "sum" in case.reductions:    # which may take a kernel; the sum over one row is its value
+        loss = case.loss(**options, reduction="sum")
+        compare(" of the sum", (None, *in_tuple(loss.value_and_grad(*arrays)[1])))
+        values = [loss.value_and_grad(*row)[0] for row in case.one_by_one(arrays)]
+        compare(" of the sum", (np.reshape(values, value.shape), *[None] * (len(whats) - 1)))
+
+
 def samples(case, dtype):
-    """Ordinary arrays, then extreme ones, of losses that are right without a class to leave out."""
+    """Ordinary arrays, then extreme ones."""
     rng = np.random.default_rng(2)
     for arrays in (case.generate(rng, dtype, (100,) if case.axis is None else (20, 5)),
                    case.extremes(dtype)):
-        arrays = [np.where(array == -100, 0, array) if array.dtype.kind == "i" else array
-                  for array in arrays]
         if "none" in case.reductions:
             yield arrays
         else:    # a loss of the whole array is judged on short ones
@@ -55,7 +83,8 @@ class Judgement:
 
     truth: np.ndarray    # of mpmath numbers
     ulp: np.ndarray      # of each
-    unit: np.ndarray     # the same, plus what the rounding of the arguments does to it
+    parts: np.ndarray    # the same, or that of what it is a sum or a difference of
+    unit: np.ndarray     # the latter, plus what the rounding of the arguments does to it
 
     def errors(self, computed):
         """In these units; infinite where only one of both is finite, 0 where nothing is certain."""
@@ -95,22 +124,29 @@ def true_results(case, options, arrays):
                 moves.append([_gaps(a, b) for a, b in zip(other, truth)])
             with np.errstate(over="ignore"):
                 moved = [a + np.maximum(*pair) for a, pair in zip(moved, zip(*moves))]
-    sizes = [0.0, *case.summands(arrays)]    # a value is no difference of larger things
-    sizes += [0.0] * (len(truth) - len(sizes))
+    vectors = case.summands(arrays) or [0.0] * len(case.loss.predictions)
+    parts = formula_of(loss).summands(arrays, settings_of(loss))
+    sizes = [0.0, *map(np.maximum, vectors, parts)]    # a value is no difference of larger things
     judgements = []
-    for exact, size, condition in zip(truth, sizes, moved):
-        ulp = _ulps(exact, dtype)
-        judgements.append(Judgement(exact, ulp, condition + np.maximum(
-            ulp, _ulps(np.broadcast_to(size, exact.shape), dtype))))
+    for exact, size, condition in zip(truth, sizes, moved, strict=True):
+        ulp = ulps(exact, dtype)
+        parts = np.maximum(ulp, ulps(np.broadcast_to(size, exact.shape), dtype))
+        judgements.append(Judgement(exact, ulp, parts, condition + parts))
     return judgements
 
 
 def fifty_digits(loss, arrays):
     """The true value and gradients, each as an object array of mpmath numbers."""
-    settings = {field.name: getattr(loss, field.name) for field in dataclasses.fields(loss)}
-    name = next(cls.__name__ for cls in type(loss).__mro__ if cls.__name__ in FORMULAS)
-    values, slopes = FORMULAS[name].evaluate(arrays, settings)
+    values, slopes = formula_of(loss).evaluate(arrays, settings_of(loss))
     return [np.asarray(values, object), *slopes]
+
+
+def settings_of(loss):
+    return {field.name: getattr(loss, field.name) for field in dataclasses.fields(loss)}
+
+
+def formula_of(loss):
+    return FORMULAS[next(cls.__name__ for cls in type(loss).__mro__ if cls.__name__ in FORMULAS)]
 
 
 def _beside(array, sign, low=-np.inf, high=np.inf):
@@ -133,7 +169,7 @@ def _gaps(a, b):
     return np.nan_to_num(np.reshape(gaps, np.shape(a)), nan=np.inf)
 
 
-def _ulps(truth, dtype):
+def ulps(truth, dtype):
     """The unit in the last place of each number as `dtype`; beyond its range the largest one."""
     with np.errstate(over="ignore", invalid="ignore"):
         rounded = np.reshape([float(true) for true in truth.flat], truth.shape)

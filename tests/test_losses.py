@@ -7,7 +7,6 @@ import tracemalloc
 from pathlib import Path
 from typing import get_args
 
-import mpmath
 import numpy as np
 import pytest
 import torch
@@ -17,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 import lossbook
 from cases import ALGORITHMS, CASES
-from judges import in_tuple, samples, torch_results, true_results, unreduced
+from judges import assert_accurate, in_tuple, samples, torch_results
 from lossbook import checks, kernels
 from lossbook.catalogue import CATALOGUE
 from lossbook.loss import GRADIENT, VALUE, Loss
@@ -140,31 +139,9 @@ def test_extreme_inputs_give_what_torch_gives(case, options, dtype):
 @each_dtype
 @each_formula
 def test_accurate_to_four_ulp_times_the_condition(case, options, dtype):
-    """Against 50-digit arithmetic of the symbolic formula, ordinary and extreme inputs.
-
-    An error of 4 ulp is allowed, and 4 times what moving each argument by its relative precision
-    does to the true result: that is the condition number, measured. Where a gradient is a
-    difference of vectors of a given size, the ulp is theirs. Unreduced float32 results are the true
-    ones, rounded once.
-    """
-    name = case.loss.__name__
+    """Ordinary and extreme inputs; test_limits.py looks where an algorithm changes."""
     for arrays in samples(case, dtype):
-        arrays = case.fit(arrays, options)
-        judges = true_results(case, options, arrays)
-        value, gradient = unreduced(case, options).value_and_grad(*arrays)
-        computed = [("value", value, judges[0])]
-        for what, slope, judge in zip(case.loss.predictions, in_tuple(gradient), judges[1:],
-                                      strict=True):
-            computed.append((what, slope, judge))
-        if "sum" in case.loss.reductions:    # which may take a kernel
-            summed = case.loss(**options, reduction="sum").value_and_grad(*arrays)[1]
-            for what, slope, judge in zip(case.loss.predictions, in_tuple(summed), judges[1:]):
-                computed.append((f"{what} of the sum", slope, judge))
-        for what, result, judge in computed:
-            errors = judge.errors(result)
-            worst = np.unravel_index(np.argmax(errors), errors.shape)
-            assert errors[worst] <= 4, (f"{name}, {what}: {np.asarray(result)[worst]!r} instead of "
-                                        f"{mpmath.nstr(judge.truth[worst], 20)}")
+        assert_accurate(case, options, arrays)
 
 
 # ------------------------------------------------------------------ memory

@@ -97,6 +97,7 @@ LOG_Q = LOGITS - np.log(np.exp(LOGITS).sum(axis=1, keepdims=True))
 IMAGE = rng.normal(size=(2, 3, 4))
 IMAGE_LABELS = rng.integers(0, 3, (2, 4))
 IMAGE_SHARES = rng.dirichlet(np.ones(3), (2, 4)).transpose(0, 2, 1)
+WEIGHT = np.array([0.5, 3.0, 0.0, 1.25])
 CORNERS = np.array([[0.0, 1.0, 2.0], [1.0, 1.0, 1.0], [0.5, -0.5, 1.5]])
 
 WITNESSES = [
@@ -117,6 +118,17 @@ WITNESSES = [
     (FocalLoss, {}, [IMAGE, IMAGE_LABELS]),
     (MultiLabelSoftMarginLoss, {}, [LOGITS, rng.integers(0, 2, LOGITS.shape)]),
     (MultiLabelSoftMarginLoss, {}, [LOGITS[0], rng.random(4)]),
+    (NLLLoss, dict(weight=WEIGHT, ignore_index=1), [LOG_Q, LABELS]),
+    *[(CrossEntropyLoss, dict(weight=WEIGHT, ignore_index=1, label_smoothing=smoothing),
+       [LOGITS, LABELS]) for smoothing in (0.0, 0.3, 1.0)],
+    (CrossEntropyLoss, dict(ignore_index=2, label_smoothing=0.1), [IMAGE, IMAGE_LABELS]),
+    (CrossEntropyLoss, dict(weight=WEIGHT), [LOGITS[0], LABELS[0]]),
+    (CrossEntropyLoss, dict(weight=WEIGHT, label_smoothing=0.3),
+     [LOGITS, rng.dirichlet(np.ones(4), 5)]),
+    (CrossEntropyLoss, dict(weight=WEIGHT[1:]), [IMAGE, IMAGE_SHARES]),
+    *[(MultiMarginLoss, dict(p=p, weight=WEIGHT), [LOGITS, LABELS]) for p in (1, 2)],
+    (FocalLoss, dict(alpha=WEIGHT), [LOGITS, LABELS]),
+    (MultiLabelSoftMarginLoss, dict(weight=WEIGHT), [LOGITS, rng.random(LOGITS.shape)]),
 ]
 
 
@@ -166,25 +178,63 @@ def test_the_other_losses_keep_their_digits(size):
     assert abs(value.item() / size - 1) < 1e-40 and abs(slopes[0] - 0.5) < 1e-40
 
 
+# -------------------------------------------------------------------------------- mixtures
+
+def test_the_formula_of_probabilities_is_the_mixture_of_those_of_the_labels():
+    q = sp.symbols("q:3", nonnegative=True)
+    of_labels = [at_size(ALL["CrossEntropyLoss"], 3, label)[0] for label in range(3)]
+    probabilities = ALL["CrossEntropyLoss of probabilities"]
+    target = probabilities.arguments["target"]
+    value = at_size(probabilities, 3)[0].subs({target[n]: share for n, share in enumerate(q)})
+    prove(value, sum(share * of_label for share, of_label in zip(q, of_labels)))
+    with pytest.raises(NotProved):
+        prove(value, sum(share * of_label for share, of_label in zip(q, of_labels[::-1])))
+
+
+@pytest.mark.parametrize("name, smoothing, target", [
+    ("NLLLoss", 0, LABELS), ("MultiMarginLoss", 0, LABELS), ("FocalLoss", 0, LABELS),
+    *[("CrossEntropyLoss", smoothing, target) for smoothing in (0, 0.3, 1)
+      for target in (LABELS, rng.dirichlet(np.ones(4), 5))]])
+def test_options_make_a_mixture_of_the_losses_of_the_classes(name, smoothing, target):
+    """Worked in floats, from the formula of the label alone."""
+    formula, plain = FORMULAS[name], {"margin": 1.0, "gamma": 2.0}
+    kept = target != 1 if target.ndim == 1 else np.full(5, True)
+    shares = target if target.ndim == 2 else np.eye(4)[target]
+    shares = kept[:, None] * WEIGHT * ((1 - smoothing) * shares + smoothing / 4)
+    expected = np.zeros(5), np.zeros((5, 4))
+    for label, share in enumerate(shares.T):
+        value, (slopes,) = formula.evaluate([LOGITS, np.full(5, label)], plain)
+        expected += share * value.astype(float), share[:, None] * slopes.astype(float)
+    balance = "alpha" if name == "FocalLoss" else "weight"
+    options = {**plain, balance: WEIGHT, "label_smoothing": smoothing, "ignore_index": 1}
+    value, (slopes,) = formula.evaluate([LOGITS, target], options)
+    np.testing.assert_allclose(value.astype(float), sum(expected[::2]), rtol=1e-14)
+    np.testing.assert_allclose(slopes.astype(float), sum(expected[1::2]), rtol=1e-12, atol=1e-16)
+
+
+@pytest.mark.parametrize("smoothing", [0, 0.3])
+@pytest.mark.parametrize("name", ["NLLLoss", "CrossEntropyLoss"])
+def test_a_row_that_is_ignored_is_not_read(name, smoothing):
+    scores = np.where((LABELS == 1)[:, None], np.nan, LOGITS)
+    options = {"ignore_index": 1, "label_smoothing": smoothing}
+    values, (slopes,) = FORMULAS[name].evaluate([scores, LABELS], options)
+    assert not values[LABELS == 1].any() and not slopes[LABELS == 1].any()
+    np.testing.assert_array_equal(values, FORMULAS[name].evaluate([LOGITS, LABELS], options)[0])
+
+
+def test_what_has_no_share_costs_nothing_even_at_infinity():
+    out = np.array([-np.inf, 0.0, 1.0])
+    weighted = {"weight": [0.0, 1, 1], "label_smoothing": 0.5}
+    for options, target in ((weighted, 1), ({}, np.eye(3)[1])):
+        value, (slopes,) = FORMULAS["CrossEntropyLoss"].evaluate([out, target], options)
+        assert mpmath.isfinite(value.item()) and slopes[0] == 0
+
+
 # ------------------------------------------------------------------------- what is refused
 
-@pytest.mark.parametrize("name, options", [
-    ("NLLLoss", dict(weight=np.ones(4))), ("NLLLoss", dict(ignore_index=0)),
-    ("CrossEntropyLoss", dict(label_smoothing=0.1)), ("CrossEntropyLoss", dict(ignore_index=1)),
-    ("CrossEntropyLoss", dict(weight=np.ones(4))),
-    ("MultiMarginLoss", dict(weight=np.ones(4), margin=1.0)),
-    ("MultiMarginLoss", dict(p=3, margin=1.0)),
-    ("MultiMarginLoss", dict(p=2, margin=1.0, weight=np.ones(4)))])
-def test_options_that_the_formula_leaves_out_are_refused(name, options):
-    with pytest.raises(ValueError, match=r"the formula holds for .* only"):
-        FORMULAS[name].evaluate([LOGITS, LABELS], options)
-
-
-def test_the_other_forms_refuse_them_too():
-    with pytest.raises(ValueError, match=r"label_smoothing: the formula holds for 0\.0 only"):
-        FORMULAS["CrossEntropyLoss"].evaluate([LOGITS, np.exp(LOG_Q)], dict(label_smoothing=0.5))
-    with pytest.raises(ValueError, match="weight: the formula holds for None only"):
-        FORMULAS["MultiLabelSoftMarginLoss"].evaluate([LOGITS, LOGITS > 0], dict(weight=np.ones(4)))
+def test_a_setting_for_which_there_is_no_formula_is_refused():
+    with pytest.raises(ValueError, match="p: the formula holds for 1 only, got 3"):
+        FORMULAS["MultiMarginLoss"].evaluate([LOGITS, LABELS], dict(p=3, margin=1.0))
 
 
 @pytest.mark.parametrize("name", ["NLLLoss", "CrossEntropyLoss", "MultiMarginLoss"])

@@ -16,8 +16,8 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from .language import (exactly, fifty_digits, grad, log1p, mpmath_code, prove, relu, sigmoid,
-                       softplus, step)
+from .language import (DIGITS, exact, exactly, fifty_digits, grad, log1p, mpmath_code, prove, relu,
+                       sigmoid, softplus, step)
 
 __all__ = ["FORMULAS", "Formula"]
 
@@ -35,7 +35,8 @@ class Formula:
     textbook, curvature : tuple of expressions
         First and second derivative in each prediction, as textbooks print them.
     options : dict
-        The names of numeric options and their symbols: {"delta": delta}.
+        The names of numeric options and their symbols: {"delta": delta}; indexed, w[j], where an
+        option has a number for each class.
     special : dict
         Settings of an option, (name, setting), for which another `Formula` holds; the setting
         `...` stands for any but None. The other formula may have special settings of its own.
@@ -189,6 +190,14 @@ class Formula:
         weight = options.get("weight", 1) if self.weighted else 1
         return self._evaluate_elements(arrays, numbers, weight)
 
+    def denominator(self, values, arrays, options):
+        """What reduction="mean" divides the sum of the `values` by: their number."""
+        return mpmath.mpf(values.size)
+
+    def summands(self, arrays, options):
+        """For each gradient the sizes of the parts that it is the sum of, if it has parts."""
+        return (0.0,) * len(self.predictions)
+
     def _evaluate_elements(self, arrays, numbers, weight):
         shape = np.broadcast_shapes(*(a.shape for a in arrays))
         columns = [np.broadcast_to(a, shape).ravel() for a in (weight, *arrays, *numbers)]
@@ -238,8 +247,7 @@ class Formula:
         size = max(np.size(a) for a in row)
         # Python counts from 0, the formula from `first`: so many entries are put in front.
         numbers = [[None] * first + [exactly(e) for e in a] if np.ndim(a) else
-                   int(a) if np.issubdtype(a.dtype, np.integer) else exactly(a) for a in row] \
-            + [exactly(a) for a in numbers]
+                   int(a) if isinstance(a, np.integer) else exactly(a) for a in (*row, *numbers)]
 
         def compute():
             shared = sums(size, *numbers)
@@ -273,6 +281,97 @@ class Formula:
         rest = expressions.xreplace(dict(zip(sums, names)))
         return (mpmath_code([size, *given], sp.Tuple(*sums)),
                 mpmath_code([size, k, *names, *given], rest))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OfClasses(Formula):
+    """A formula of a row's class, with the options that make of a row a mixture of classes.
+
+    Class c has the share s_c = w_c ((1 - ε) q_c + ε / C), with weights w and smoothing ε; q_c is 1
+    for the label, or what the target says if it holds probabilities. Of a row whose label is to be
+    ignored no class has a share. The loss is Σ_c s_c ℓ(x, c), and its gradient likewise: what a
+    formula of probabilities says too, if there is one.
+
+    balance : str
+        The option that has a weight for each class.
+    mean_by_weight : bool
+        Whether the mean divides by the sum of the weights of the labels, and not by their number.
+    """
+
+    balance: str = "weight"
+    mean_by_weight: bool = False
+
+    def evaluate(self, arrays, options=None):
+        options = {name: value for name, value in (options or {}).items() if value is not None}
+        rest = {name: value for name, value in options.items()
+                if name not in (self.balance, "label_smoothing", "ignore_index")}
+        arrays = dict(zip(self.arguments, map(np.asarray, arrays), strict=True))
+        ignored = _ignored(arrays["target"], options)
+        if not (self.balance in options or options.get("label_smoothing") or ignored.any()):
+            return super().evaluate([*arrays.values()], rest)
+        shares, axis = self._shares(arrays, ignored, options)
+        share = shares.sum(axis=axis, keepdims=True)
+        if share.ndim == arrays["input"].ndim:         # a row in which no class has one is not read
+            arrays["input"] = np.where(share == 0, 0, arrays["input"])
+        if self._of_shares:
+            return self._of_shares.evaluate([*{**arrays, "target": shares}.values()], rest)
+        arrays["target"] = np.where(ignored, 0, arrays["target"])    # one class at most has a share
+        values, slopes = super().evaluate([*arrays.values()], rest)
+        with mpmath.workdps(DIGITS):
+            return values * share.reshape(values.shape), tuple(slope * share for slope in slopes)
+
+    def summands(self, arrays, options):
+        """In the place of each slope Σ_c |s_c ∂ℓ(x, c)|, in which rounding is to be measured."""
+        if not self._of_shares:
+            return super().summands(arrays, options)
+        options = {name: value for name, value in options.items() if value is not None}
+        arrays = dict(zip(self.arguments, map(np.asarray, arrays)))
+        shares, axis = self._shares(arrays, _ignored(arrays["target"], options), options)
+        classes = np.arange(shares.shape[axis]).reshape(-1, *[1] * (shares.ndim - 1 - axis))
+        each = []
+        for n in range(classes.size):
+            arrays["target"] = shares * (classes == n)
+            each.append(self._of_shares.evaluate([*arrays.values()])[1])
+        return tuple(np.abs(slopes).sum(axis=0) for slopes in zip(*each))
+
+    def denominator(self, values, arrays, options):
+        target = np.asarray(dict(zip(self.arguments, arrays))["target"])
+        if self._of_shares and target.dtype.kind == "f":
+            return super().denominator(values, arrays, options)
+        kept = target[~_ignored(target, options)]
+        weight = options.get(self.balance) if self.mean_by_weight else None
+        return mpmath.fsum(np.ones(kept.shape) if weight is None else np.asarray(weight)[kept])
+
+    @property
+    def _of_shares(self):
+        """The formula of probabilities, which is one of any shares."""
+        return self.special.get(("target", float))
+
+    def _class_axis(self, arrays):
+        """How many classes there are, and along which axis of their shares."""
+        shape = arrays["input"].shape
+        axis = self.axis % len(shape) if len(shape) > 1 else 0
+        return shape[axis], axis
+
+    def _shares(self, arrays, ignored, options):
+        """The share of each class in each row, and the axis of the classes."""
+        classes, axis = self._class_axis(arrays)
+        target, kept = arrays["target"], 1
+        if not (self._of_shares and target.dtype.kind == "f"):
+            labels, kept = np.where(ignored, 0, target), np.expand_dims(~ignored, axis).astype(int)
+            _check_labels("target", labels, classes)
+            target = np.moveaxis(np.eye(classes)[labels], -1, axis)
+        with mpmath.workdps(DIGITS + 10):
+            smoothing = exactly(options.get("label_smoothing", 0))
+            weight = exact(options.get(self.balance, np.ones(classes)))
+            weight = weight.reshape(-1, *[1] * (target.ndim - 1 - axis))
+            return kept * weight * ((1 - smoothing) * exact(target) + smoothing / classes), axis
+
+
+def _ignored(labels, options):
+    """Which labels do not count."""
+    ignore_index = options.get("ignore_index")
+    return np.zeros(labels.shape, bool) if ignore_index is None else labels == ignore_index
 
 
 def _check_shape(name, array, shape):
@@ -497,37 +596,40 @@ def over_classes(term):
     return sp.Sum(term, (j, 0, C - 1)) if term != 0 else term
 
 
-nll = Formula(
+def none_of_infinity(share, number):
+    """share * number, which is 0 for no share, of infinity too."""
+    return sp.Piecewise((0, sp.Eq(share, 0)), (share*number, True))
+
+
+nll = OfClasses(
     arguments=labelled,                                # x_k = log q_k
     value=-xs[label],
     textbook=(-sp.KroneckerDelta(c, label),),
     curvature=(sp.S(0),),
     index=(c, 0, C - 1), axis=1,
-    left_out={"weight": None, "ignore_index": -100},
+    mean_by_weight=True,
 )
 
 exponentials = over_classes(sp.exp(xs[j]))
 softmax = sp.exp(xs[c]) / exponentials
 whole = over_classes(ps[j])                            # of probabilities, 1
 
-cross_entropy_parts = {
-    "index": (c, 0, C - 1), "axis": 1,
-    "left_out": {"weight": None, "ignore_index": -100, "label_smoothing": 0.0},
-}
 cross_entropy_probabilities = Formula(
     arguments={"input": xs, "target": ps},
     value=whole*sp.log(exponentials) - over_classes(ps[j]*xs[j]),
     textbook=(whole*softmax - ps[c],),
     curvature=(whole*softmax*(1 - softmax),),
-    **cross_entropy_parts,
+    index=(c, 0, C - 1), axis=1,
+    floors={ps[j]*xs[j]: none_of_infinity(ps[j], xs[j])},
 )
-cross_entropy = Formula(
+cross_entropy = OfClasses(
     arguments=labelled,
     value=sp.log(exponentials) - xs[label],
     textbook=(softmax - sp.KroneckerDelta(c, label),),
     curvature=(softmax*(1 - softmax),),
+    index=(c, 0, C - 1), axis=1,
     special={("target", float): cross_entropy_probabilities},
-    **cross_entropy_parts,
+    mean_by_weight=True,
 )
 
 own = sp.KroneckerDelta(c, label)
@@ -565,13 +667,13 @@ focal = focal_of(1, 1, options={"gamma": gamma}, special={("alpha", ...): focal_
 truth = sp.exp(xs[label]) / exponentials               # the probability of the label
 surprise = sp.log(exponentials) - xs[label]
 
-focal_classes = Formula(
+focal_classes = OfClasses(
     arguments=labelled,
     options={"gamma": gamma},
     value=(1 - truth)**gamma * surprise,
     textbook=((softmax - own)*(1 - truth)**gamma * (1 + gamma*truth/(1 - truth)*surprise),),
     index=(c, 0, C - 1), axis=1,
-    left_out={"alpha": None},
+    balance="alpha",
     floors={1/(1 - truth): sp.Piecewise((0, sp.Eq(truth, 1)), (1/(1 - truth), True))},
 )
 
@@ -586,14 +688,14 @@ def multi_margin_of(p, slope, bend, **rest):
     def moved(term):
         return term.subs(j, c)
 
-    return Formula(
+    return OfClasses(
         arguments=labelled,
         options={"margin": margin},
         value=(over_classes(relu(lead, 0)**p) - relu(margin, 0)**p) / C,    # corner: 0, as in torch
         textbook=((moved(slope) - own*over_classes(slope)) / C,),
         curvature=(((1 - 2*own)*moved(bend) + own*over_classes(bend)) / C,),
         index=(c, 0, C - 1), axis=-1,
-        left_out={"weight": None, "p": p},
+        left_out={"p": p},
         **rest,
     )
 
@@ -602,14 +704,23 @@ active = step(lead, 0)
 multi_margin_squared = multi_margin_of(2, 2*relu(lead, 0)*active, 2*active)
 multi_margin = multi_margin_of(1, active, sp.S(0), special={("p", 2): multi_margin_squared})
 
-multilabel_soft_margin = Formula(
-    arguments={"input": xs, "target": ys},
-    value=over_classes((1 - ys[j])*softplus(xs[j]) + ys[j]*softplus(-xs[j])) / C,
-    textbook=((sigmoid(xs[c]) - ys[c]) / C,),
-    curvature=(sigmoid(xs[c])*(1 - sigmoid(xs[c])) / C,),
-    index=(c, 0, C - 1), axis=-1,
-    left_out={"weight": None},
-)
+
+
+def multilabel_soft_margin_of(weight, **rest):
+    """The formula with a function that gives the weight of each class."""
+    return Formula(
+        arguments={"input": xs, "target": ys},
+        value=over_classes(weight(j)*((1 - ys[j])*softplus(xs[j]) + ys[j]*softplus(-xs[j]))) / C,
+        textbook=(weight(c)*(sigmoid(xs[c]) - ys[c]) / C,),
+        curvature=(weight(c)*sigmoid(xs[c])*(1 - sigmoid(xs[c])) / C,),
+        index=(c, 0, C - 1), axis=-1,
+        **rest,
+    )
+
+
+ws = sp.IndexedBase("w", nonnegative=True)
+multilabel_soft_margin = multilabel_soft_margin_of(lambda j: 1, special={
+    ("weight", ...): multilabel_soft_margin_of(lambda j: ws[j], options={"weight": ws})})
 
 FORMULAS = {
     "L1Loss": l1,

@@ -543,3 +543,8 @@ def to_mpmath(args, expr):
 def exactly(number):
     """The mpmath number that equals `number` (a Python, NumPy or mpmath number)."""
     return number if isinstance(number, mpmath.mpf) else mpmath.mpf(float(number))
+
+
+def exact(array):
+    """The array with the mpmath numbers that equal its entries."""
+    return np.vectorize(exactly, otypes=[object])(array)

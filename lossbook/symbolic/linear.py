@@ -14,8 +14,8 @@ import numpy as np
 import sympy as sp
 
 from .embeddings import D
-from .formulas import C, Formula, c, j, label, over_classes, own, ps, xs
-from .language import exactly, fifty_digits, mpmath_code
+from .formulas import C, OfClasses, c, j, label, none_of_infinity, over_classes, own, ps, xs
+from .language import exact, fifty_digits, mpmath_code
 
 __all__ = ["LINEAR", "ONLINE"]
 
@@ -23,7 +23,7 @@ i, f = sp.symbols("i f", integer=True, nonnegative=True)
 W, b = sp.IndexedBase("W", real=True), sp.IndexedBase("b", real=True)
 
 
-class Linear(Formula):
+class Linear(OfClasses):
     """A formula of a row of features, of the matrix of all classes and, perhaps, their bias."""
 
     @property
@@ -42,10 +42,13 @@ class Linear(Formula):
         values, (in_features, in_matrix, _) = self.evaluate([*arrays, without], options)
         return values, (in_features, in_matrix)
 
+    def _class_axis(self, arrays):
+        return len(arrays["linear_weight"]), arrays["input"].ndim - 1
+
     def _evaluate_rows(self, arrays, numbers):
         features, matrix, target, bias = arrays
         batch, (classes, *places) = features.shape[:-1], matrix.shape[:-1]
-        between = (classes,) if target.dtype.kind == "f" else ()
+        between = (classes,) if self.arguments["target"] == ps else ()
         for name, array, shape in (("target", target, (*batch, *between, *places)),
                                    ("linear_bias", bias, (classes, *places))):
             if array.shape != shape:
@@ -55,12 +58,14 @@ class Linear(Formula):
 
         rows = features.reshape(-1, features.shape[-1])
         target = target.reshape(len(rows), *between, *places)
-        values = np.empty((*batch, *places), dtype=object)
+        values = np.full((*batch, *places), mpmath.mpf(0))
         in_rows, in_matrix, in_bias = (np.full(array.shape, mpmath.mpf(0))
                                        for array in (rows, matrix, bias))
         for n, place in product(range(len(rows)), np.ndindex(*places)):
             at = (slice(None), *place)
             of_row = target[(n, *at)] if between else target[(n, *place)]
+            if between and not of_row.any():
+                continue                               # no class has a share: the row is not read
             value, slopes = self._evaluate_head(rows[n], matrix[at], of_row, bias[at])
             values.reshape(len(rows), *places)[(n, *place)] = value
             with mpmath.workdps(50):
@@ -72,7 +77,6 @@ class Linear(Formula):
     def _evaluate_head(self, *arrays):
         """The value of one row, and for each class and feature the three slopes."""
         size = arrays[1].shape
-        exact = np.vectorize(exactly, otypes=[object])
         numbers = [exact(a) if a.dtype.kind == "f" or a.ndim else int(a) for a in arrays]
         value, slope = self._codes
 
@@ -85,9 +89,9 @@ class Linear(Formula):
 
     @functools.cached_property
     def _codes(self):
-        given = list(self.arguments.values())
-        return (mpmath_code([C, D, *given], self.value),
-                mpmath_code([C, D, c, f, *given], sp.Tuple(*self.gradient)))
+        given, (value, *slopes) = list(self.arguments.values()), self.computed
+        return (mpmath_code([C, D, *given], value),
+                mpmath_code([C, D, c, f, *given], sp.Tuple(*slopes)))
 
 
 def logit(n):
@@ -102,13 +106,13 @@ whole = over_classes(ps[j])                            # of probabilities, 1
 parts = {
     "predictions": ("input", "linear_weight", "linear_bias"),
     "index": (c, 0, C - 1), "axis": 1,
-    "left_out": {"weight": None, "ignore_index": -100, "label_smoothing": 0.0},
 }
 linear_probabilities = Linear(
     arguments={"input": xs, "linear_weight": W, "target": ps, "linear_bias": b},
     value=whole*sp.log(exponentials) - over_classes(ps[j]*logit(j)),
     textbook=(whole*mean_row - over_classes(ps[j]*W[j, f]),
               (whole*softmax - ps[c])*xs[f], whole*softmax - ps[c]),
+    floors={ps[j]*logit(j): none_of_infinity(ps[j], logit(j))},
     **parts,
 )
 Z, z_y, p_k, mean = sp.symbols(r"Z z_y p_k \bar{W}_f")
@@ -118,6 +122,7 @@ linear = Linear(
     value=sp.log(exponentials) - logit(label),
     textbook=(mean_row - W[label, f], (softmax - own)*xs[f], softmax - own),
     special={("target", float): linear_probabilities},
+    mean_by_weight=True,
     in_words=(sp.log(Z) - z_y, (mean - W[label, f], (p_k - own)*xs[f], p_k - own), {
         mean: over_classes(sp.exp(logit(j))*W[j, f]) / Z, p_k: sp.exp(logit(c)) / Z,
         z_y: logit(label), Z: exponentials}),
