@@ -68,6 +68,8 @@ def dot(a, b):
     is still twice as fast as a multiplication and a sum. (Nor do rows so short wake the threads of
     the BLAS, by whose number the sum would change its last digit.)
     """
+    if a.ndim > 1:
+        return float((a * b).sum())
     whole = a.size - a.size % 1024
     total = float(np.dot(a[whole:], b[whole:]))
     if whole:
@@ -334,7 +336,8 @@ def of_shares(loss, block, scale, slopes):
             winner, rest = input[:, sure].argmax(axis=0), share[:, sure]
             own = winner, np.arange(len(winner))
             shares, rest[own] = rest[own], 0
-            gradient[(winner, *np.nonzero(sure))] = (
+            rows = np.nonzero(sure) if sure.ndim else ()
+            gradient[(winner, *rows)] = (
                 rest.sum(axis=0) - shares * others[0, sure]) / (1 + others[0, sure])
         gradient *= scale
     return (total * np.log1p(others))[0] - chosen

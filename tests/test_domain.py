@@ -15,7 +15,7 @@ import lossbook
 from cases import ALGORITHMS, CASES
 from judges import in_tuple
 from lossbook import checks
-from lossbook.loss import Rowwise
+from lossbook.shapes import Rowwise
 from lossbook.probability import total_variation
 from lossbook.stable import log_softmax
 from lossbook.symbolic import FORMULAS
