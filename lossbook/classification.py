@@ -453,7 +453,8 @@ class _CrossEntropyOfProbabilities(_CrossEntropyOfShares):
     def unread(self, weights, input, target):
         if self.weight is None or self.weight.all():
             return None
-        return ~self.share(input, target).any(axis=0)
+        unread = ~self.share(input, target).any(axis=0)
+        return unread if unread.any() else None
 
     def without(self, block, unread, operands):
         """Of the input: such a target is a distribution all the same, and one of zeros is not."""

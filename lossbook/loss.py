@@ -319,7 +319,7 @@ class Loss(Generic[Slopes]):
         if VALUE in wanted:
             losses = losses if weights is None else losses * weights
             if unread is not None:
-                losses[unread] = 0    # be it 0 times nan
+                losses = np.where(unread, 0, losses)    # be it 0 times nan
             if none:
                 np.add(losses, 0.0, out=block.results[0])    # no -0.0
             else:
