@@ -4,9 +4,10 @@
     python -m benchmarks speed growth       only these
     python -m benchmarks --quick            smaller and shorter; nothing is written
     python -m benchmarks --quick --gate 1.5 and exit with 1 if anything is above 1.5 times its bar
+    python -m benchmarks speed --jax PYTHON with JAX beside, by the Python of an environment with it
 
-Ratios only: both contenders run in one process on one thread, in turns, and each turn warms up
-before it is timed. A ratio is the median over the rounds of the best of ours against the best of
+Ratios only: both contenders run in one process, in turns, and each turn warms up before it is
+timed. A ratio is the median over the rounds of the best of ours against the best of
 theirs. Memory that malloc hands back to the system at once would be measured as page faults, mostly
 torch's, so the allocator is told to keep it ("warm arena").
 """
@@ -29,11 +30,11 @@ sys.path.insert(0, str(FOLDER.parent / "tests"))    # the cases of the tests are
 
 import torch
 
-from benchmarks import accuracy, ctc, growth, linear, speed, startup
+from benchmarks import accuracy, ctc, growth, kernels, linear, peer, speed, startup
 from benchmarks.timing import machine
 
-PARTS = {"speed": speed, "ctc": ctc, "linear": linear, "growth": growth, "accuracy": accuracy,
-         "startup": startup}
+PARTS = {"speed": speed, "kernels": kernels, "ctc": ctc, "linear": linear, "growth": growth,
+         "accuracy": accuracy, "startup": startup}
 
 
 def main():
@@ -44,7 +45,9 @@ def main():
                         help="smaller and shorter; nothing is written")
     parser.add_argument("--gate", type=float, metavar="FACTOR",
                         help="fail if anything is above so many times its bar")
+    parser.add_argument("--jax", metavar="PYTHON", help="measure JAX beside, by this interpreter")
     given = parser.parse_args()
+    os.environ["LOSSBOOK_JAX"] = peer.PYTHON = given.jax or peer.PYTHON
     torch.set_num_threads(1)
     failed = []
     for name in given.parts or PARTS:
@@ -57,11 +60,16 @@ def main():
                 failed.append(what)
         if not given.quick:
             path = FOLDER / f"{name}.json"
-            path.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1, default=str)
-                            + "\n")
+            path.write_text(as_text({**machine(), **(peer.versions() if peer.PYTHON else {})}, rows))
             print(f"written: {path}", flush=True)
     if failed:
         sys.exit(f"above {given.gate} times the bar: " + "; ".join(failed))
+
+
+def as_text(machine, rows):
+    """JSON with a row to a line."""
+    lines = ",\n".join(json.dumps(row, default=str) for row in rows)
+    return f'{{"machine": {json.dumps(machine)},\n"rows": [\n{lines}\n]}}\n'
 
 
 if __name__ == "__main__":

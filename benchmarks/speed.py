@@ -1,12 +1,16 @@
-"""Value and gradient beside torch's forward and backward pass, from 10³ to 10⁷ elements.
+"""Each entry point beside torch's same work, from 10³ to 10⁷ elements, on one thread and on two.
 
-What is measured are the cases of the tests with their first options, in float32. `add` is one
-np.add over the input, the limit that memory sets. Peers where they run: torch.compile, and the
-private losses of scikit-learn, both at 10⁶ elements. Each loss is measured in a process of its own:
-where the memory of a result lies, and whether it is in a cache, depends on what ran before.
+`value`, `grad` and `both` (value and gradient) with the mean, and `none` (both, without a
+reduction). Torch's same work is the forward pass without autograd for the value, forward and
+backward for the others. What is measured are the cases of the tests with their first options, in
+float32. `add` is one np.add over the input, the limit that memory sets. Peers where they run, at
+10⁶ elements: torch.compile, the private losses of scikit-learn, and JAX (see `peer`). Each loss is
+measured in a process of its own: where the memory of a result lies, and whether it is in a cache,
+depends on what ran before. On one thread processor time counts, on two the clock on the wall.
 """
 
 import shutil
+import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -14,7 +18,9 @@ from multiprocessing import get_context
 import numpy as np
 import torch
 
-from benchmarks.timing import in_turns, ratios
+import lossbook
+from benchmarks import peer
+from benchmarks.timing import in_turns, share
 from cases import CASES
 from judges import in_tuple, torch_results
 
@@ -28,18 +34,11 @@ TABLES = {    # rows and classes, or features
     "MultiLabelMarginLoss": [(100, 10), (4096, 100)],
 }
 VECTORS = [(8, 128), (8192, 128)]
-SMALL = 1000
+LARGE = 10**5    # from where on the arithmetic counts, and not the call
 
-PIECEWISE = {"L1Loss", "MSELoss", "RMSELoss", "HuberLoss", "SmoothL1Loss", "HingeEmbeddingLoss",
-             "MarginRankingLoss", "NLLLoss"}
-BARS = {    # where more than 1000 elements are measured
-    ("CrossEntropyLoss", (100_000, 10)): 0.3, ("CrossEntropyLoss", (10_000, 100)): 1.2,
-    ("CrossEntropyLoss", (4096, 1000)): 1.0, ("CrossEntropyLoss", (1024, 10_000)): 0.8,
-    ("MultiMarginLoss", (4096, 1000)): 0.4, ("MultiLabelSoftMarginLoss", (4096, 1000)): 0.4,
-    ("CosineEmbeddingLoss", (8192, 128)): 0.6, ("TripletMarginLoss", (8192, 128)): 0.6,
-    ("HingeEmbeddingLoss", (10**6,)): 0.3, ("MarginRankingLoss", (10**6,)): 0.3,
-}
-OTHERS, CALL, TOGETHER = 0.8, 0.6, 0.45    # any other; of a small call; the geometric mean
+TO_BOTH = {"grad": 1.05, "value": 0.9, "none": 2.0}    # bars: the time to that of value and gradient
+TOGETHER = {"both": 0.4, "grad": 0.4, "value": 1.0, "none": 1.5}    # the geometric mean to torch
+EACH = 1.5    # any of them to torch
 
 
 def shapes(case, quick):
@@ -49,31 +48,52 @@ def shapes(case, quick):
 
 
 def contenders(case, arrays):
+    """The entry points, ours and torch's."""
     loss = case.loss()
+    runs = {"value": lambda: loss(*arrays), "torch value": torch_forward(case, arrays),
+            "grad": lambda: loss.grad(*arrays), "both": lambda: loss.value_and_grad(*arrays),
+            "torch both": torch_backward(case.torch, case, arrays)}
+    if "none" in case.reductions:
+        each = case.loss(reduction="none")
+        runs |= {"none": lambda: each.value_and_grad(*arrays),
+                 "torch none": torch_backward(case.torch, case, arrays, "none")}
+    return runs
+
+
+def torch_forward(case, arrays):
+    tensors = [torch.tensor(array) for array in arrays]
+
+    def run():
+        with torch.no_grad():
+            return case.torch(*tensors, reduction="mean")
+    return run
+
+
+def torch_backward(function, case, arrays, reduction="mean"):
     tensors = [torch.tensor(array) for array in arrays]
     leaves = [tensor.requires_grad_() for name, tensor in zip(case.loss.arguments, tensors)
               if name in case.loss.predictions]
+    start = torch.ones_like(function(*tensors, reduction=reduction))    # what autograd begins with
 
-    def torch_with(function):
-        def run():
-            for leaf in leaves:
-                leaf.grad = None
-            function(*tensors, reduction="mean").backward()
-        return run
+    def run():
+        for leaf in leaves:
+            leaf.grad = None
+        function(*tensors, reduction=reduction).backward(start)
+    return run
 
-    runs = {"ours": lambda: loss.value_and_grad(*arrays), "torch": torch_with(case.torch),
-            "add": lambda: np.add(arrays[0], arrays[0])}
-    if arrays[0].size == 10**6:
-        peer = SKLEARN.get(case.loss.__name__)
-        if peer and case.axis is None:
-            runs["sklearn"] = sklearn_run(peer, arrays)
-        if shutil.which("g++"):
-            compiled = torch_with(torch.compile(case.torch))
-            try:
-                compiled()
-                runs["compile"] = compiled
-            except Exception as error:    # torch's compiler raises whatever it likes
-                print(f"  torch.compile does not run {case}: {type(error).__name__}", flush=True)
+
+def peers(case, arrays):
+    """Value and gradient by others; how many seconds a call takes them."""
+    runs = {}
+    if case.axis is None and (name := SKLEARN.get(case.loss.__name__)):
+        runs["sklearn"] = sklearn_run(name, arrays)
+    if shutil.which("g++"):
+        try:
+            runs["compile"] = torch_backward(torch.compile(case.torch), case, arrays)
+            runs["compile"]()
+        except Exception as error:    # torch's compiler raises whatever it likes
+            runs.pop("compile", None)
+            print(f"  torch.compile does not run {case}: {type(error).__name__}", flush=True)
     return runs
 
 
@@ -89,17 +109,10 @@ def sklearn_run(name, arrays):
     return lambda: loss.loss_gradient(y_true=target, raw_prediction=prediction)
 
 
-def bar(case, shape):
-    size = int(np.prod(shape))
-    if size <= SMALL:
-        return CALL
-    if case.variant == "probabilities":
-        return OTHERS if shape[1] != 100 else 1.2
-    return BARS.get((case.loss.__name__, shape), OTHERS)
-
-
 def speed(quick=False):
-    """One row for each loss and shape."""
+    """One row for each loss, shape and number of threads."""
+    if not peer.PYTHON:
+        print("without JAX, which needs an environment of its own: --jax PYTHON", flush=True)
     rows = []
     for place in range(len(CASES)):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
@@ -109,26 +122,43 @@ def speed(quick=False):
 
 def of_case(place, quick):
     """The rows of one case, which is named by its place, as its functions cannot be sent."""
-    torch.set_num_threads(1)
-    return [of_shape(CASES[place], shape, quick) for shape in shapes(CASES[place], quick)]
+    case, rows = CASES[place], []
+    for shape in shapes(case, quick):
+        arrays = case.generate(np.random.default_rng(0), np.float32, shape)
+        same(case, arrays)
+        for threads in (1, 2) if arrays[0].size >= LARGE else (1,):
+            torch.set_num_threads(threads)
+            lossbook.set_num_threads(threads)
+            rows.append(of_shape(case, arrays, threads, quick))
+            print(line(rows[-1]), flush=True)
+    return rows
 
 
-def of_shape(case, shape, quick):
-    arrays = case.generate(np.random.default_rng(0), np.float32, shape)
-    same(case, arrays)
-    runs = contenders(case, arrays)
-    size = int(np.prod(shape))
-    times = in_turns(runs, 3 if quick else 7, min(0.4, max(0.05, size * 4e-8)))
-    row = {"loss": str(case), "shape": list(shape),
-           "torch_us": round(min(times["torch"]) * 1e6, 1),
-           "ratio": ratios(times)["torch"], "bar": bar(case, shape),
-           "add": round(min(times["add"]) / min(times["torch"]), 3),
-           **{f"{peer}_to_torch": round(min(times[peer]) / min(times["torch"]), 3)
-              for peer in ("sklearn", "compile") if peer in times}}
-    missed = "" if row["ratio"] <= row["bar"] else f"  above {row['bar']}"
-    print(f"{row['loss']:31} {str(shape):14} {row['ratio']:5.2f} of torch's time{missed}",
-          flush=True)
+def of_shape(case, arrays, threads, quick):
+    runs, clock = contenders(case, arrays), time.process_time if threads == 1 else time.perf_counter
+    rounds, seconds = 3 if quick else 5, min(0.2, max(0.04, arrays[0].size * 2e-8))
+    beside = {}
+    if threads == 1:
+        runs["add"] = lambda: np.add(arrays[0], arrays[0])
+        if arrays[0].size == 10**6:
+            beside = peers(case, arrays)
+    times = in_turns(runs | beside, rounds, seconds, clock)
+    entries = [entry for entry in TOGETHER if entry in runs]
+    row = {"loss": str(case), "shape": list(arrays[0].shape), "threads": threads,
+           "torch_us": round(min(times["torch both"]) * 1e6, 1),
+           "to_torch": {entry: share(times, entry, f"torch {'both' if entry == 'grad' else entry}")
+                        for entry in entries},
+           "to_both": {entry: share(times, entry, "both") for entry in TO_BOTH if entry in entries},
+           **{name: round(min(times[name]) / min(times["torch both"]), 3)
+              for name in ("add", *beside) if name in times}}
+    if beside and (seconds := peer.seconds(str(case), arrays)):
+        row["jax"] = round(seconds / min(times["torch both"]), 3)
     return row
+
+
+def line(row):
+    shares = "  ".join(f"{entry} {value:5.2f}" for entry, value in row["to_torch"].items())
+    return f"{name_of(row):58} of torch's time: {shares}"
 
 
 def same(case, arrays):
@@ -142,8 +172,30 @@ def same(case, arrays):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5 * np.abs(theirs).max())
 
 
+def name_of(row):
+    threads = "" if row["threads"] == 1 else f", {row['threads']} threads"
+    return f"{row['loss']} {tuple(row['shape'])}{threads}"
+
+
+def large(rows):
+    return [row for row in rows if np.prod(row["shape"]) >= LARGE]
+
+
+def mean_share(rows, entry):
+    """The geometric mean of our time to torch's."""
+    shares = [row["to_torch"][entry] for row in rows if entry in row["to_torch"]]
+    return round(float(np.exp(np.mean(np.log(shares)))), 3)
+
+
 def verdict(rows):
-    """What is above its bar, and the geometric mean over all: (name, measured, bar) each."""
-    together = float(np.exp(np.mean(np.log([row["ratio"] for row in rows]))))
-    return [(f"{row['loss']} {tuple(row['shape'])}", row["ratio"], row["bar"]) for row in rows] + [
-        ("geometric mean of all", round(together, 3), TOGETHER)]
+    """What is above its bar: (name, measured, bar) each."""
+    one, two = ([row for row in rows if row["threads"] == threads] for threads in (1, 2))
+    return [
+        *((f"{name_of(row)}, {entry} to value and gradient", row["to_both"][entry], bar)
+          for row in large(one) for entry, bar in TO_BOTH.items() if entry in row["to_both"]),
+        *((f"{name_of(row)}, {entry} to torch", measured, EACH)
+          for row in one for entry, measured in row["to_torch"].items()),
+        *((f"geometric mean of {entry} to torch", mean_share(one, entry), bar)
+          for entry, bar in TOGETHER.items()),
+        *((f"geometric mean of {entry} to torch, two threads each", mean_share(two, entry),
+           mean_share(large(one), entry)) for entry in TOGETHER)]

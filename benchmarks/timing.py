@@ -1,4 +1,8 @@
-"""How everything is measured: in turns, one process, one thread, best of many, median of rounds."""
+"""How everything is measured: in turns, one process, best of many, median of rounds.
+
+Where all is on one thread, its processor time counts: other programs on the machine then take no
+part, but for what they do to the caches.
+"""
 
 import os
 import platform
@@ -10,31 +14,37 @@ from pathlib import Path
 import numpy as np
 
 
-def best(function, seconds):
-    """The shortest of the calls that fit into the given time, after two to warm up."""
+def best(function, seconds, clock=time.perf_counter):
+    """The shortest of the calls that fit into the given time, of three at least, after two to warm
+    up.
+    """
     time.sleep(0.02)
     function(), function()
-    shortest, end = np.inf, time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        start = time.perf_counter()
+    shortest, calls, end = np.inf, 0, time.perf_counter() + seconds
+    while calls < 3 or time.perf_counter() < end:
+        start = clock()
         function()
-        shortest = min(shortest, time.perf_counter() - start)
+        shortest, calls = min(shortest, clock() - start), calls + 1
     return shortest
 
 
-def in_turns(contenders, rounds, seconds):
+def in_turns(contenders, rounds, seconds, clock=time.perf_counter):
     """The best time of each contender in each round."""
     times = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, function in contenders.items():
-            times[name].append(best(function, seconds))
+            times[name].append(best(function, seconds, clock))
     return times
+
+
+def share(times, ours, theirs):
+    """The median over the rounds of one contender's time to another's."""
+    return round(float(np.median(np.divide(times[ours], times[theirs]))), 3)
 
 
 def ratios(times, ours="ours"):
     """Of each other contender: the median over the rounds of our time to theirs."""
-    return {name: float(np.median(np.divide(times[ours], theirs)).round(3))
-            for name, theirs in times.items() if name != ours}
+    return {name: share(times, ours, name) for name in times if name != ours}
 
 
 def extra_bytes(function):
@@ -56,4 +66,5 @@ def machine():
         model = next((line.split(":")[1].strip() for line in lines if "model name" in line), model)
     return {"processor": model, "cores": os.cpu_count(), "system": platform.system(),
             "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "torch", "lossbook")}}
+            **{name: version(name) for name in ("numpy", "torch", "lossbook")},
+            "load": round(os.getloadavg()[1], 1)}    # how many programs wanted the cores, on average
