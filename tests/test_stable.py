@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossbook import stable
-from lossbook.loss import Own
+from lossbook.blocks import Own
 
 POINTS = np.array([-1e4, -1e3, -745, -709, -104, -88, -37.43, -20, -1, -1e-8, -1e-300, 0,
                    1e-300, 1e-8, 1, 20, 37.43, 88, 104, 709, 745, 1e3, 1e4])
