@@ -115,25 +115,7 @@ class BCEWithLogitsLoss(Elementwise):
         yield (no + yes) * each.yes * each.no
 
 
-class _Faded(Loss):
-    """The options of the focal loss, and how it fades."""
-
-    alpha: ArrayLike | None = option(None, checks.balance)
-    gamma: float = option(2.0, checks.non_negative)
-
-    def faded(self, odds):
-        """The loss of the truth, its slope and its bend, by `logistic` of the truth's log-odds."""
-        gamma, relief, surprise, right, wrong = self.gamma, *odds
-        # wrong^gamma, which would multiply the error of wrong by gamma
-        fade = np.exp(-gamma * relief) if gamma else 1.0
-        yield fade * surprise
-        spread = right * np.minimum(surprise, np.finfo(surprise.dtype).max)    # 0 at infinity
-        yield -fade * (gamma * spread + wrong)
-        yield fade * (gamma * gamma * right * spread - gamma * wrong * spread
-                      + (2 * gamma + 1) * right * wrong)
-
-
-class FocalLoss(_Faded, Rowwise):
+class FocalLoss(Rowwise):
     r"""Cross entropy that counts little where the prediction is already good.
 
     .. math:: \ell(x, y) = -\alpha \, (1 - q)^\gamma \log q
@@ -168,6 +150,9 @@ class FocalLoss(_Faded, Rowwise):
     0.825941
     """
 
+    alpha: ArrayLike | None = option(None, checks.balance)
+    gamma: float = option(2.0, checks.non_negative)
+
     weighted_by: ClassVar = ("alpha",)
 
     def fitted(self, input, target):
@@ -197,6 +182,17 @@ class FocalLoss(_Faded, Rowwise):
         own.put(curvature, bend)
         yield curvature
 
+    def faded(self, odds):
+        """The loss of the truth, its slope and its bend, by `logistic` of the truth's log-odds."""
+        gamma, relief, surprise, right, wrong = self.gamma, *odds
+        # wrong^gamma, which would multiply the error of wrong by gamma
+        fade = np.exp(-gamma * relief) if gamma else 1.0
+        yield fade * surprise
+        spread = right * np.minimum(surprise, np.finfo(surprise.dtype).max)    # 0 at infinity
+        yield -fade * (gamma * spread + wrong)
+        yield fade * (gamma * gamma * right * spread - gamma * wrong * spread
+                      + (2 * gamma + 1) * right * wrong)
+
     def against_others(self, input, target, out=None):
         """Yes or no once more: the label against the sum of all others, by its log-odds."""
         own = Own(target)
@@ -206,9 +202,10 @@ class FocalLoss(_Faded, Rowwise):
         return own, powers, rest, self.faded(logistic(odds))
 
 
-class _FocalOfLabels(_Faded, Elementwise):
+class _FocalOfLabels(Elementwise, FocalLoss):
     """The focal loss of yes or no."""
 
+    weighted_by: ClassVar = ()         # alpha is part of the terms
     block_bytes: ClassVar = 1 << 19    # a dozen intermediate results at a time
 
     def prepare(self, input, target):
@@ -219,6 +216,9 @@ class _FocalOfLabels(_Faded, Elementwise):
 
     def check(self, input, target):
         checks.probabilities("target", target)
+
+    def weights(self, input, target):
+        """Of rows there are none."""
 
     def unread(self, weights, input, target):
         return target == 1 - self.alpha if self.alpha in (0, 1) else None    # what has no weight

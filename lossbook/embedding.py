@@ -249,9 +249,8 @@ class TripletMarginWithDistanceLoss(_Triplet):
     distance_function : callable, default None
         Called with two arrays of one shape (…, D); it returns the distances, of shape (…), their
         gradients in the first array, and those in the second, both of its shape. Rows may come in
-        parts, so a distance must depend on its own row only; without a reduction they come in
-        float64. None stands for the Euclidean distance of ``TripletMarginLoss``, with its eps of
-        1e-6.
+        parts, so a distance must depend on its own row only. None stands for the Euclidean distance
+        of ``TripletMarginLoss``, with its eps of 1e-6.
     margin : positive float, default 1.0
     swap : bool, default False
         Whether to take the smaller of d(a, n) and d(p, n) in place of d(a, n).

@@ -22,6 +22,7 @@ A loss that `terms` leaves slow may have a kernel, the same arithmetic in fewer 
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass, field, fields
+from functools import cache
 from inspect import Parameter, Signature, signature
 from itertools import islice
 from math import frexp, isfinite, prod
@@ -145,8 +146,8 @@ class Loss(Generic[Slopes]):
             return loss.evaluate(arrays, wanted, total)
 
     def _as(self, shape):
-        """The same options in another shape of loss."""
-        loss = object.__new__(shape)
+        """The same options in another shape of loss; what a subclass says goes before."""
+        loss = object.__new__(shape if type(self) in shape.__mro__ else _joined(type(self), shape))
         loss.__dict__.update(vars(self))
         return loss
 
@@ -360,6 +361,12 @@ class Loss(Generic[Slopes]):
         if len(terms) <= max(wanted):
             raise NotImplementedError(f"{type(self).__name__} has no curvature")
         return terms
+
+
+@cache
+def _joined(cls, shape):
+    """A subclass of a loss in another shape of that loss."""
+    return type(cls.__name__, (cls, shape), {"__module__": cls.__module__})
 
 
 def divisor_of(reduction, count):

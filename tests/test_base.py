@@ -185,6 +185,23 @@ def test_a_new_formula_takes_no_old_kernel_over():
     np.testing.assert_array_equal(slope, 2 * HuberLoss().grad([0.5, 3.0], [0.0, 0.0]))
 
 
+@pytest.mark.parametrize("kind, options, arrays", [
+    (CrossEntropyLoss, {}, ([[1.0, 2.0]], [1])),
+    (CrossEntropyLoss, {"label_smoothing": 0.1}, ([[1.0, 2.0]], [1])),
+    (CrossEntropyLoss, {"weight": [1.0, 0.0]}, ([[1.0, 2.0]], [[0.25, 0.75]])),
+    (FocalLoss, {}, ([[1.0, 2.0]], [1])), (FocalLoss, {"alpha": 0.25}, ([[1.0, 2.0]], [[1.0, 0.0]]))])
+def test_a_subclass_is_obeyed_whatever_the_target(kind, options, arrays):
+    """Some losses take another shape for another target; what a subclass says holds for all."""
+    class Twice(kind):
+        def terms(self, input, target):
+            for term in super().terms(input, target):
+                yield 2 * term
+
+    for name in ("__call__", "grad", "curvature"):
+        ours, theirs = (getattr(loss(**options), name)(*arrays) for loss in (Twice, kind))
+        np.testing.assert_allclose(ours, 2 * theirs, rtol=1e-12)
+
+
 @pytest.mark.parametrize("size", [0, 1, 1023, 1024, 5000, 200_001])
 def test_dot_adds_up_in_rows(size):
     for dtype, rtol in ((np.float64, 1e-12), (np.float32, 1e-6)):
