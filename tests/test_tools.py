@@ -408,6 +408,8 @@ def test_the_inventories_are_the_ones_that_the_tool_writes(project):
     ("<script>throw new Error('lost')</script>", "script error: lost"),
     ("<div style='width:500px'>wide</div>", "px wide in 390"),
     ("<div style='overflow:auto'><table style='width:600px'><td>a</td></table></div>", "table"),
+    ("<svg width=90 height=20 role=img aria-label=A><text x=60 y=15>wide words</text></svg>",
+     "words of a figure cut off"),
     ("<div style='overflow:auto'><mjx-container>"
      "<mjx-math style='display:block;width:600px'>a</mjx-math></mjx-container></div>",
      "formula 2"),
@@ -422,15 +424,22 @@ def test_the_inventories_are_the_ones_that_the_tool_writes(project):
     ("<input>", "label"),
 ])
 def test_a_bad_site_is_seen(browser, tmp_path, body, message):
-    (tmp_path / "a.html").write_text(
+    problems = looked_at(browser, tmp_path, body)
+    assert any(message in problem for problem in problems) if message else problems == [], problems
+
+
+def test_what_fits_by_a_hair_is_too_wide_in_other_fonts(browser, tmp_path):
+    problems = looked_at(browser, tmp_path, "<table style='width:22.3em'><td>a</td></table>")
+    assert problems == ['table 4 px too wide: table "a" (at 390 px, text 6% wider)']
+
+
+def looked_at(browser, folder, body):
+    """The problems of a page of this body."""
+    (folder / "a.html").write_text(
         "<!doctype html><html lang=en><title>A</title><link rel=icon href='data:,'>"
         f"<article style='padding:0;max-width:700px'>{body}</article>")
-    (tmp_path / "mathjax").symlink_to(files("sphinx-mathjax-offline") / "static/mathjax")
-    (tmp_path / "a.gif").write_bytes(bytes.fromhex(
+    (folder / "mathjax").symlink_to(files("sphinx-mathjax-offline") / "static/mathjax")
+    (folder / "a.gif").write_bytes(bytes.fromhex(
         "47494638396101000100800000000000ffffff2c00000000010001000002024401003b"))
-    with website.served(tmp_path) as base:
-        seen = website.look(browser, base, "a.html")
-    if message is None:
-        assert seen.problems == []
-    else:
-        assert any(message in problem for problem in seen.problems), seen.problems
+    with website.served(folder) as base:
+        return website.look(browser, base, "a.html").problems

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urldefrag, urljoin
 
 DESK = 1200
 WIDTHS = 390, 768, 1440             # phone, tablet, desk
+WIDER = 1.06                        # a reader's fonts may be wider than ours by so much
 MOST_HTML = 300_000                 # bytes of a page as it lies on the disk
 MOST_FIRST = 1_000_000              # bytes of a first view as they travel, compressed
 MOST_FURTHER = 150_000              # and of a further page, when the browser has what pages share
@@ -224,6 +225,12 @@ WIDTH = r"""() => {
         + what(name === 'formula' ? e.closest('.math') || e : e));
     }
   }
+  for (const t of article.querySelectorAll('svg text')) {
+    const r = t.getBoundingClientRect(), svg = t.ownerSVGElement.getBoundingClientRect();
+    const cut = Math.round(Math.max(svg.left - r.left, r.right - svg.right,
+                                    svg.top - r.top, r.bottom - svg.bottom));
+    if (r.width && cut > 1) problems.push(`words of a figure cut off by ${cut} px: ` + what(t));
+  }
   return problems;
 }"""
 
@@ -232,6 +239,18 @@ CODE = r"""() => [...document.querySelectorAll('article pre')]
   .map(p => p.textContent.trim().split('\n').reduce((a, b) => b.length > a.length ? b : a))
   .map(longest => 'code scrolls sideways: ' + longest.slice(0, 80))"""
 
+
+# All text in letters of this share of their width, formulas too. What has a width of its own keeps
+# it: each letter gets its size, and not the root, from which the theme takes its widths. Asked anew
+# for each width of the window, which has sizes of its own.
+LETTERS = r"""(share) => {
+  const all = [...document.querySelectorAll('body *')]
+    .filter(e => !e.closest('mjx-container *, script, style'));
+  for (const e of all) e.style.fontSize = e.givenSize ??= e.style.fontSize;
+  if (share === 1) return;
+  const sizes = all.map(e => share * parseFloat(getComputedStyle(e).fontSize));
+  all.forEach((e, i) => e.style.setProperty('font-size', `${sizes[i]}px`, 'important'));
+}"""
 
 # What a hand on the keyboard cannot reach, or reaches without seeing where it is. Controls of one
 # kind show their focus alike, so one of each kind gets it.
@@ -379,11 +398,8 @@ def look(browser, base: str, name: str) -> Seen:
         seen.formulas, seen.images = content["formulas"], content["images"]
         seen.controls = keys["controls"]
         seen.problems += [*content["problems"], *keys["problems"]]
-        seen.problems += [f"{p} (at {DESK} px)" for p in tab.evaluate(CODE)]
-        for width in WIDTHS:
-            tab.set_viewport_size({"width": width, "height": 900})
-            tab.wait_for_timeout(50)
-            seen.problems += [f"{p} (at {width} px)" for p in tab.evaluate(WIDTH)]
+        for width in (DESK, *WIDTHS):
+            seen.problems += too_wide(tab, width, CODE if width == DESK else WIDTH)
         seen.problems += accessible(tab)
     finally:
         tab.goto("about:blank")     # what it still says belongs to this page
@@ -391,6 +407,17 @@ def look(browser, base: str, name: str) -> Seen:
             tab.remove_listener(event, listener)
     seen.problems += [f"asks another site: {url}" for url in outside]
     return seen
+
+
+def too_wide(tab, width: int, check: str) -> list[str]:
+    """What lacks room in a window of this width: as the page is, and with wider letters."""
+    tab.set_viewport_size({"width": width, "height": 900})
+    tab.wait_for_timeout(50)
+    problems = [f"{p} (at {width} px)" for p in tab.evaluate(check)]
+    tab.evaluate(LETTERS, WIDER)
+    problems += [f"{p} (at {width} px, text {WIDER - 1:.0%} wider)" for p in tab.evaluate(check)]
+    tab.evaluate(LETTERS, 1)
+    return problems
 
 
 def search(tab, base: str, words: str) -> list[str]:

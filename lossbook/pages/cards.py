@@ -10,8 +10,8 @@ from sympy.printing.latex import LatexPrinter
 from lossbook.catalogue import CATALOGUE
 from lossbook.symbolic import FORMULAS
 
-ROOM = 35    # signs that a line of a formula may have to fit a phone,
-LOOSE = 28   # and to fit it with fractions in full size
+ROOM = 33    # signs that a line of a formula may have to fit a phone,
+LOOSE = 30   # and to fit it with fractions in full size
 
 
 def card(name):
@@ -75,15 +75,15 @@ def _partial(symbol):
 
 def _equation(left, right):
     """An equation, on as many lines as it needs."""
-    lines = [_latex(right)]
-    if _width(left + lines[0]) > ROOM:
-        lines = min(lines, _lines(right), key=lambda lines: max(map(_width, lines)))
-    if len(lines) == 1:
-        style = r"\displaystyle " if _width(left + lines[0]) < LOOSE else ""
-        return rf"\({style}{left} = {lines[0]}\)"
-    below = r"\\ &\quad" if _width(f"{left} =") + max(map(_width, lines)) > ROOM else ""
+    left, line = f"{left} =", _latex(right)
+    width = _width(left + line)
+    lines = [line] if width <= ROOM else _lines(right)
+    if len(lines) == 1 and (width <= ROOM or sp.denom(right) != 1):     # a fraction is small print
+        style = r"\displaystyle " if width <= LOOSE else ""
+        return rf"\({style}{left} {line}\)"
+    below = r"\\ &\quad" if _width(left) + max(map(_width, lines)) > LOOSE else ""
     rest = r" \\ &\quad ".join(lines)
-    return rf"\(\begin{{aligned}} &{left} = {below} {rest} \end{{aligned}}\)"
+    return rf"\(\begin{{aligned}} &{left} {below} {rest} \end{{aligned}}\)"
 
 
 def _lines(expression):
@@ -101,11 +101,11 @@ def _lines(expression):
 
 
 def _factors(term):
-    """The factors of a product, in lines that are not too long."""
+    """The factors of a product, in lines that are not too long; a fraction stays whole."""
     lines = [""]
-    for factor in term.as_ordered_factors():
+    for factor in term.as_ordered_factors() if sp.denom(term) == 1 else ():
         text = rf"\left({_latex(factor)}\right)" if factor.is_Add else _latex(factor)
-        if lines[-1] and _width(lines[-1] + text) > ROOM:
+        if lines[-1] and _width(lines[-1] + text) > LOOSE:
             lines.append(r"\cdot ")
         lines[-1] += f" {text}"
     return lines if len(lines) > 1 else [_latex(term)]
@@ -117,6 +117,7 @@ def _width(latex):
     text = re.sub(r"\\(left|right|Bigl|Bigr|begin|end|frac|text|operatorname|[:,])\b|\{cases\}", "",
                   latex)
     text = re.sub(r"\\(log|max|min)\b", r"\1", text)
+    text = re.sub(r"\\[gl]eq\b", "=", text)
     lines = re.sub(r"\\[A-Za-z]+", "x", text).split(r"\\")
-    lines = [re.sub(r"([+-])", r"\1\1", line) for line in lines]        # with the space around
+    lines = [re.sub(r"([-+=<>])", r"\1\1", line) for line in lines]     # with the space around
     return max(len(re.sub(r"[\s{}^_&]|\\.", "", line)) for line in lines)

@@ -3,6 +3,8 @@
 import html
 import json
 import os
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from IPython.display import HTML
@@ -17,14 +19,30 @@ START = "book/back"    # where these tables stand
 
 def table(head, rows):
     """A table whose cells are HTML; the first of a row is its head."""
+    body = "".join(f"<tr><th scope='row'>{first}</th>\n{_cells(head[1:], rest)}</tr>\n"
+                   for first, *rest in rows)
+    return _table(head, f"<tbody>\n{body}</tbody>")
+
+
+def grouped(head, rows):
+    """The same for rows that share their first cell: it stands above them and takes no column."""
+    body = ""
+    for first, group in groupby(rows, itemgetter(0)):
+        lines = "".join(f"<tr>{_cells(head[1:], rest)}</tr>\n" for _, *rest in group)
+        body += (f"<tbody>\n<tr><th scope='rowgroup' colspan='{len(head) - 1}'>{first}</th></tr>\n"
+                 f"{lines}</tbody>")
+    return _table(head[1:], body)
+
+
+def _table(head, body):
     top = "".join(f"<th scope='col'>{title}</th>" for title in head)
-    body = "".join(
-        f"<tr><th scope='row'>{first}</th>\n"
-        + "".join(f"<td data-title='{html.escape(title)}'>{cell}</td>\n"
-                  for title, cell in zip(head[1:], rest))
-        + "</tr>\n" for first, *rest in rows)
-    return HTML(f"<table class='lb-table'>\n<thead><tr>{top}</tr></thead>\n"
-                f"<tbody>\n{body}</tbody></table>")
+    return HTML(f"<table class='lb-table'>\n<thead><tr>{top}</tr></thead>\n{body}</table>")
+
+
+def _cells(head, cells):
+    """The cells of a row; on a phone each stands on a line of its own, after its title."""
+    return "".join(f"<td data-title='{html.escape(title)}'>{cell}</td>\n"
+                   for title, cell in zip(head, cells))
 
 
 def page_link(page, text=None):
