@@ -2,7 +2,7 @@
 
     python -m benchmarks                    all, written to benchmarks/*.json
     python -m benchmarks speed growth       only these
-    python -m benchmarks --quick            smaller and shorter; nothing is written
+    python -m benchmarks --quick            smaller and shorter; nothing is written but with --write
     python -m benchmarks --quick --gate 1.5 and exit with 1 if anything is above 1.5 times its bar
     python -m benchmarks speed --jax PYTHON with JAX beside, by the Python of an environment with it
 
@@ -43,6 +43,8 @@ def main():
                         help=f"of {', '.join(PARTS)}; all, if none is named")
     parser.add_argument("--quick", action="store_true",
                         help="smaller and shorter; nothing is written")
+    parser.add_argument("--write", action="store_true",
+                        help="write what was measured quickly too, and that it was")
     parser.add_argument("--gate", type=float, metavar="FACTOR",
                         help="fail if anything is above so many times its bar")
     parser.add_argument("--jax", metavar="PYTHON", help="measure JAX beside, by this interpreter")
@@ -58,9 +60,11 @@ def main():
                 print(f"above its bar: {what}: {measured} (bar {bar})", flush=True)
             if given.gate and measured > given.gate * bar:
                 failed.append(what)
-        if not given.quick:
-            path = FOLDER / f"{name}.json"
-            path.write_text(as_text({**machine(), **(peer.versions() if peer.PYTHON else {})}, rows))
+        if given.write or not given.quick:
+            path, how = FOLDER / f"{name}.json", machine()
+            how |= {"quick": True} if given.quick else {}
+            how |= peer.versions() if peer.PYTHON and name == "speed" else {}
+            path.write_text(as_text(how, rows))
             print(f"written: {path}", flush=True)
     if failed:
         sys.exit(f"above {given.gate} times the bar: " + "; ".join(failed))

@@ -6,9 +6,11 @@ backward for the others. What is measured are the cases of the tests with their 
 float32. `add` is one np.add over the input, the limit that memory sets. Peers where they run, at
 10⁶ elements: torch.compile, the private losses of scikit-learn, and JAX (see `peer`). Each loss is
 measured in a process of its own: where the memory of a result lies, and whether it is in a cache,
-depends on what ran before. On one thread processor time counts, on two the clock on the wall.
+depends on what ran before. On one thread processor time counts, on two the clock on the wall, which
+tells something only while no other program wants the cores: else two are left out.
 """
 
+import os
 import shutil
 import time
 import warnings
@@ -36,7 +38,7 @@ TABLES = {    # rows and classes, or features
 VECTORS = [(8, 128), (8192, 128)]
 LARGE = 10**5    # from where on the arithmetic counts, and not the call
 
-TO_BOTH = {"grad": 1.05, "value": 0.9, "none": 2.0}    # bars: the time to that of value and gradient
+TO_BOTH = {"grad": 1.05, "value": 0.9, "none": 2.0}    # bars: the time to that of `both`
 TOGETHER = {"both": 0.4, "grad": 0.4, "value": 1.0, "none": 1.5}    # the geometric mean to torch
 EACH = 1.5    # any of them to torch
 
@@ -44,7 +46,8 @@ EACH = 1.5    # any of them to torch
 def shapes(case, quick):
     if case.axis is None:
         return [(n,) for n in SIZES if n <= 10**6 or not quick]
-    return TABLES.get(case.loss.__name__, VECTORS)
+    tables = TABLES.get(case.loss.__name__, VECTORS)
+    return [table for table in tables if np.prod(table) < 10**7 or not quick]
 
 
 def contenders(case, arrays):
@@ -82,12 +85,12 @@ def torch_backward(function, case, arrays, reduction="mean"):
     return run
 
 
-def peers(case, arrays):
-    """Value and gradient by others; how many seconds a call takes them."""
+def peers(case, arrays, quick):
+    """Value and gradient by others. The compiler takes a while, so not where it has to be quick."""
     runs = {}
     if case.axis is None and (name := SKLEARN.get(case.loss.__name__)):
         runs["sklearn"] = sklearn_run(name, arrays)
-    if shutil.which("g++"):
+    if shutil.which("g++") and not quick:
         try:
             runs["compile"] = torch_backward(torch.compile(case.torch), case, arrays)
             runs["compile"]()
@@ -113,20 +116,23 @@ def speed(quick=False):
     """One row for each loss, shape and number of threads."""
     if not peer.PYTHON:
         print("without JAX, which needs an environment of its own: --jax PYTHON", flush=True)
+    threads = (1, 2) if os.getloadavg()[0] <= os.cpu_count() else (1,)
+    if threads == (1,):
+        print("without two threads: other programs keep the cores busy", flush=True)
     rows = []
     for place in range(len(CASES)):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            rows += process.submit(of_case, place, quick).result()
+            rows += process.submit(of_case, place, threads, quick).result()
     return rows
 
 
-def of_case(place, quick):
+def of_case(place, numbers, quick):
     """The rows of one case, which is named by its place, as its functions cannot be sent."""
     case, rows = CASES[place], []
     for shape in shapes(case, quick):
         arrays = case.generate(np.random.default_rng(0), np.float32, shape)
         same(case, arrays)
-        for threads in (1, 2) if arrays[0].size >= LARGE else (1,):
+        for threads in numbers if arrays[0].size >= LARGE else (1,):
             torch.set_num_threads(threads)
             lossbook.set_num_threads(threads)
             rows.append(of_shape(case, arrays, threads, quick))
@@ -137,11 +143,11 @@ def of_case(place, quick):
 def of_shape(case, arrays, threads, quick):
     runs, clock = contenders(case, arrays), time.process_time if threads == 1 else time.perf_counter
     rounds, seconds = 3 if quick else 5, min(0.2, max(0.04, arrays[0].size * 2e-8))
-    beside = {}
+    peered, beside = threads == 1 and arrays[0].size == 10**6, {}
     if threads == 1:
         runs["add"] = lambda: np.add(arrays[0], arrays[0])
-        if arrays[0].size == 10**6:
-            beside = peers(case, arrays)
+    if peered:
+        beside = peers(case, arrays, quick)
     times = in_turns(runs | beside, rounds, seconds, clock)
     entries = [entry for entry in TOGETHER if entry in runs]
     row = {"loss": str(case), "shape": list(arrays[0].shape), "threads": threads,
@@ -151,7 +157,7 @@ def of_shape(case, arrays, threads, quick):
            "to_both": {entry: share(times, entry, "both") for entry in TO_BOTH if entry in entries},
            **{name: round(min(times[name]) / min(times["torch both"]), 3)
               for name in ("add", *beside) if name in times}}
-    if beside and (seconds := peer.seconds(str(case), arrays)):
+    if peered and (seconds := peer.seconds(str(case), arrays)):
         row["jax"] = round(seconds / min(times["torch both"]), 3)
     return row
 
@@ -198,4 +204,4 @@ def verdict(rows):
         *((f"geometric mean of {entry} to torch", mean_share(one, entry), bar)
           for entry, bar in TOGETHER.items()),
         *((f"geometric mean of {entry} to torch, two threads each", mean_share(two, entry),
-           mean_share(large(one), entry)) for entry in TOGETHER)]
+           mean_share(large(one), entry)) for entry in TOGETHER if two)]

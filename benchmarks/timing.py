@@ -67,4 +67,4 @@ def machine():
     return {"processor": model, "cores": os.cpu_count(), "system": platform.system(),
             "python": platform.python_version(),
             **{name: version(name) for name in ("numpy", "torch", "lossbook")},
-            "load": round(os.getloadavg()[1], 1)}    # how many programs wanted the cores, on average
+            "load": round(os.getloadavg()[1], 1)}    # how many programs wanted the cores

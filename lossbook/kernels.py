@@ -99,10 +99,13 @@ class Total:
     def add(self, part, factor=None, times=1.0):
         """Add times * part * factor, before the kernel writes over them."""
         if self.each:
-            part = part.copy() if factor is None else part * factor
-            part *= times
-            part += self.losses
-            self.losses = part
+            part = part * (times if factor is None else factor)
+            if factor is not None and times != 1:
+                part *= times
+            if type(self.losses) is float:    # nothing yet
+                self.losses = part
+            else:
+                self.losses += part
         else:
             self.losses += times * (
                 float(part.sum()) if factor is None else dot(part, factor))

@@ -270,6 +270,8 @@ class Loss(Generic[Slopes]):
         """The loss with weights near 1, and the power of two by which they were divided: then sums
         of weights of any size neither overflow nor lose digits.
         """
+        if not self.weighted_by:
+            return self, 0
         given = [weight for name in self.weighted_by
                  if (weight := getattr(self, name)) is not None and np.size(weight)]
         largest = prod(float(np.max(weight)) for weight in given)
@@ -340,9 +342,9 @@ class Loss(Generic[Slopes]):
         """The losses of a block, or their sum; their derivatives, times factor, go to `slopes`."""
         kernel = None if CURVATURE in wanted else kernels.of(type(self))
         if kernel:
-            each = self.reduction == "none" or type(factor) is not float
+            each = VALUE in wanted and (self.reduction == "none" or type(factor) is not float)
             losses = kernel.losses(self, given, factor, slopes, each)
-            if losses is not None and np.isfinite(losses).all():
+            if losses is not None and isfinite(_added(losses)):
                 return losses
         terms, slopes = self._wanted(self.terms(*given), wanted), list(slopes)
         for order in wanted:
@@ -380,8 +382,12 @@ def divisor_of(reduction, count):
 
 def _sum(values):
     """The sum of a block, in a wider type where the block's own would overflow."""
-    total = float(np.add.reduce(values, axis=None))
+    total = _added(values)
     return total if isfinite(total) else np.sum(values, dtype=np.longdouble)
+
+
+def _added(values):
+    return values if type(values) is float else float(np.add.reduce(values, axis=None))
 
 
 def result_of(parts, dtype):

@@ -31,7 +31,7 @@ class Elementwise(Loss[Slopes]):
 
     broadcasts: ClassVar[tuple[str, ...]] = ()
     extras: ClassVar[tuple[str, ...]] = ()        # options, arrays, that `terms` takes as well
-    block_bytes: ClassVar[int] = 1 << 20          # of one operand; measured, see benchmarks/
+    block_bytes: ClassVar[int] = 1 << 18          # of one operand; measured, see benchmarks/
 
     def prepare(self, *arrays):
         arrays = checks.reals(self.arguments, arrays)
@@ -208,7 +208,7 @@ class OfSums(Loss[Slopes]):
     the sums, a tuple; and, if there is a curvature, the rows of the matrix of second derivatives.
     """
 
-    block_bytes: ClassVar[int] = 1 << 20
+    block_bytes: ClassVar[int] = 1 << 18
 
     def kept(self, axes):
         """The axes, of so many, that number the groups; sums go over all others."""

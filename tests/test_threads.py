@@ -127,7 +127,7 @@ def test_work_is_done_by_so_many_threads(threads):
 
     barrier = threading.Barrier(2)
     threads(2)
-    x = np.zeros(4 * (1 << 20) // 8)    # four blocks
+    x = np.zeros(4 * Elementwise.block_bytes // 8)    # four blocks
     Watched().value_and_grad(x, x)
     assert len(seen) == 2
 
