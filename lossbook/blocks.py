@@ -99,6 +99,10 @@ class Operand(NamedTuple):
         return self.view[(..., *(slice(None) if size == 1 else one
                                  for one, size in zip(where[1:], sizes)))]
 
+    def seen(self, view):
+        """The same, of another view."""
+        return self if view is self.view else Operand(view, self.whole, self.added)
+
 
 class Block(NamedTuple):
     """A part of the data, and of the arrays to be filled in."""

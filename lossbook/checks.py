@@ -161,11 +161,14 @@ def held(name, array, dtype):
     return taken
 
 
+_RANGE = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+
+
 def options_held(options, dtype):
     """Refuse an option that the type of the data makes infinite or takes next to 0."""
     if dtype == np.float64:
         return    # as options are
-    tiny, largest = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
+    tiny, largest = _RANGE
     for name, value in options.items():
         if type(value) is float and value and not tiny <= abs(value) <= largest:
             refuse(name, f"a number in the range of {dtype}, the type of the data", value)

@@ -31,7 +31,7 @@ class Elementwise(Loss[Slopes]):
 
     broadcasts: ClassVar[tuple[str, ...]] = ()
     extras: ClassVar[tuple[str, ...]] = ()        # options, arrays, that `terms` takes as well
-    block_bytes: ClassVar[int] = 1 << 18          # of one operand; measured, see benchmarks/
+    block_bytes: ClassVar[int] = 1 << 19          # of one operand; measured, see benchmarks/
 
     def prepare(self, *arrays):
         arrays = checks.reals(self.arguments, arrays)
@@ -100,7 +100,7 @@ class Elementwise(Loss[Slopes]):
             results = [part if operand.whole else part.reshape(-1)
                        for part, operand in zip(buffers, outputs)]
         weights = parts.pop() if self._weighted() else None
-        outputs = [part._replace(view=view) for part, view in zip(outputs, views)]
+        outputs = [part.seen(view) for part, view in zip(outputs, views)]
         return Block(parts, results, buffers, outputs, weights)
 
 
@@ -150,7 +150,7 @@ class Rowwise(Loss[Slopes]):
             parts = [part.copy(order="C") if part.ndim > len(rows) and not operand.whole else part
                      for part, operand in zip(parts, given)]
             buffers = [np.empty(part.shape, part.dtype) for part in buffers]
-        outputs = [part._replace(view=view) for part, view in zip(outputs, views)]
+        outputs = [part.seen(view) for part, view in zip(outputs, views)]
         return Block(parts, buffers, buffers, outputs)
 
     def _axis_first(self, array):
@@ -208,7 +208,7 @@ class OfSums(Loss[Slopes]):
     the sums, a tuple; and, if there is a curvature, the rows of the matrix of second derivatives.
     """
 
-    block_bytes: ClassVar[int] = 1 << 18
+    block_bytes: ClassVar[int] = 1 << 19
 
     def kept(self, axes):
         """The axes, of so many, that number the groups; sums go over all others."""
