@@ -5,6 +5,8 @@ in the form in which the losses use it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import fields
+from inspect import signature
 from numbers import Integral, Real
 
 import numpy as np
@@ -74,6 +76,29 @@ def known(loss, names):
                    "it as an argument of the call",
                    TypeError)
         refuse(name, f"the arguments {', '.join(loss.arguments)}", f"one named {name!r}", TypeError)
+
+
+def declared(loss):
+    """Refuse a class of losses that names what it does not have.
+
+    >>> from lossbook import Elementwise
+    >>> class Alone(Elementwise):
+    ...     arguments = ("input")
+    Traceback (most recent call last):
+    TypeError: Alone.arguments: expected a tuple of names, got 'input'
+    """
+    among = {"arguments": None, "predictions": loss.arguments, "shared": loss.arguments,
+             "weighted_by": [option.name for option in fields(loss)]}
+    for what, known in among.items():
+        names = getattr(loss, what)
+        if isinstance(names, str) or known is not None and not set(names) <= set(known):
+            of = "names" if known is None else f"some of {', '.join(known)}"
+            refuse(f"{loss.__name__}.{what}", f"a tuple of {of}", repr(names), TypeError)
+    if "terms" in vars(loss):
+        named = tuple(signature(loss.terms).parameters)[1:]
+        if named[:len(loss.arguments)] != loss.arguments:
+            refuse(f"{loss.__name__}.terms", "the arguments of the call, "
+                   + ", ".join(loss.arguments), ", ".join(named), TypeError)
 
 
 def function(name, value):

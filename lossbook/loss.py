@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass, field, fields
 from functools import cache
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, Signature
 from itertools import islice
 from math import frexp, isfinite, prod
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, dataclass_transform
@@ -89,14 +89,7 @@ class Loss(Generic[Slopes]):
     def __init_subclass__(cls):
         super().__init_subclass__()
         dataclass(frozen=True, kw_only=True, eq=False)(cls)    # so that a loss needs no decorator
-        for name in set(cls.predictions) - set(cls.arguments):
-            raise TypeError(f"{cls.__name__}.predictions: expected some of its arguments, "
-                            f"{', '.join(cls.arguments)}, got {name!r}")
-        if "terms" in vars(cls):
-            named = tuple(signature(cls.terms).parameters)[1:]
-            if named[:len(cls.arguments)] != cls.arguments:
-                raise TypeError(f"{cls.__name__}.terms: expected the arguments of the call, "
-                                f"{', '.join(cls.arguments)}, got {', '.join(named)}")
+        checks.declared(cls)
 
     def __post_init__(self):
         for option in fields(self):
@@ -169,7 +162,8 @@ class Loss(Generic[Slopes]):
 
     def prepare(self, *arrays):
         """The arguments as arrays of the right type and shape."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no prepare, which returns the "
+                                  "arguments as arrays")
 
     def check(self, *block: Any, **named: Any) -> None:
         """Refuse data outside the loss's domain, block by block."""
@@ -194,6 +188,10 @@ class Loss(Generic[Slopes]):
 
     def value_shape(self, *arrays):
         """The shape of the unreduced loss."""
+        raise NotImplementedError
+
+    def block_shape(self, *block):
+        """That of a block's."""
         raise NotImplementedError
 
     def outer(self, sum, count):
@@ -347,6 +345,9 @@ class Loss(Generic[Slopes]):
             if losses is not None and isfinite(_added(losses)):
                 return losses
         terms, slopes = self._wanted(self.terms(*given), wanted), list(slopes)
+        if np.shape(terms[VALUE]) != (expected := self.block_shape(*given)):
+            checks.refuse(f"{type(self).__name__}.terms", f"losses of the shape {expected} first",
+                          f"shape {np.shape(terms[VALUE])}", TypeError)
         for order in wanted:
             if order != VALUE:
                 parts = terms[order] if isinstance(terms[order], tuple) else (terms[order],)
@@ -361,7 +362,8 @@ class Loss(Generic[Slopes]):
         """So many terms as are wanted."""
         terms = list(islice(terms, max(wanted) + 1))
         if len(terms) <= max(wanted):
-            raise NotImplementedError(f"{type(self).__name__} has no curvature")
+            raise NotImplementedError(f"{type(self).__name__} has no "
+                                      + ("value", "gradient", "curvature")[len(terms)])
         return terms
 
 

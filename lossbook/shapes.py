@@ -49,6 +49,8 @@ class Elementwise(Loss[Slopes]):
     def value_shape(self, *arrays):
         return arrays[0].shape
 
+    block_shape = value_shape
+
     def is_added(self, name, array, first):
         return name in self.shared or array.shape != first.shape
 
@@ -153,6 +155,9 @@ class Rowwise(Loss[Slopes]):
         outputs = [part.seen(view) for part, view in zip(outputs, views)]
         return Block(parts, buffers, buffers, outputs)
 
+    def block_shape(self, *block):
+        return block[0].shape[1:]
+
     def _axis_first(self, array):
         if array.ndim < 3:
             return array.T
@@ -169,6 +174,9 @@ class Whole(Loss[Slopes]):
 
     def cuts(self, first):
         return [...]
+
+    def block_shape(self, *block):
+        return self.value_shape(*block)
 
     def block(self, given, outputs, where):
         results = [part.view for part in outputs]
@@ -226,6 +234,10 @@ class OfSums(Loss[Slopes]):
             checks.shape(name, array, arrays[0].shape, self.arguments[0])
         return arrays
 
+    def outer(self, *sums):
+        """Yield the loss of each group, its slopes in the sums, and the bends."""
+        raise NotImplementedError(f"{type(self).__name__} has no outer, which makes it of the sums")
+
     def value_shape(self, *arrays):
         return tuple(arrays[0].shape[axis] for axis in self.kept(arrays[0].ndim))
 
@@ -236,6 +248,8 @@ class OfSums(Loss[Slopes]):
         self.check_count(arrays[0].size if total is None else count, arrays)
         scale = 1 / divisor_of(self.reduction, count)
         outer = self._wanted(self.outer(*groups.numbers), wanted)
+        for slopes in outer[GRADIENT:CURVATURE]:
+            _of_each_sum(self, "outer", slopes, len(groups.numbers))
         results = []
         for order in wanted:
             if order != VALUE:
@@ -291,7 +305,8 @@ class OfSums(Loss[Slopes]):
             self.check(*block)
             if kernel:
                 return kernel(self, block, None, [])
-            return [_sum_over(rest, part, block[0]) for part in next(self.terms(*block))]
+            parts = _of_each_sum(self, "terms", next(iter(self.terms(*block))))
+            return [_sum_over(rest, part, block[0]) for part in parts]
 
         cuts, totals = self.cuts(given[0].view), None
         for where, parts in zip(cuts, run(work, cuts)):
@@ -327,13 +342,23 @@ class OfSums(Loss[Slopes]):
             if kernel:
                 return kernel(self, block, factors, [output.at(where)])
             terms = self._wanted(self.terms(*block), (order,))
-            total, first = _combined(factors, terms[order]), terms[GRADIENT]
+            first = _of_each_sum(self, "terms", terms[GRADIENT], len(factors))
+            total = _combined(factors, terms[order])
             for bend, slope in zip(bends, first):
                 total = total + slope * _combined([part.at(where) for part in bend], first)
             output.at(where)[...] = np.ldexp(total, -exponent) if order > 1 else total
 
         for _ in run(work, self.cuts(output.view)):
             pass
+
+
+def _of_each_sum(loss, method, parts, count=None):
+    """A tuple with a part for each sum, of which there are so many."""
+    if not isinstance(parts, tuple) or count not in (None, len(parts)):
+        checks.refuse(f"{type(loss).__name__}.{method}", "a tuple with a part for each sum"
+                      + (f", {count}" if count else ""),
+                      len(parts) if isinstance(parts, tuple) else type(parts).__name__, TypeError)
+    return parts
 
 
 def _combined(factors, parts):

@@ -311,3 +311,48 @@ def test_one_derivative_for_two_predictions_is_refused():
     with pytest.raises(TypeError, match="Long.terms: expected a derivative in each of input, "
                                         "got 2"):
         Long().grad([1.0], [2.0])
+
+
+def loss_of(base, *terms, **said):
+    """A loss that yields these functions of its arguments."""
+    def yielded(self, input, target):
+        yield from (term(input, target) for term in terms)
+    return type("Mine", (base,), {"terms": yielded, **said})()
+
+
+def summed(*yielded):
+    return {"outer": lambda self, *sums: iter(yielded)}
+
+
+def alone(self, *arrays):
+    return [*map(np.asarray, arrays)]
+
+
+first, both, ones = (lambda x, y: x), (lambda x, y: (x, y)), np.ones((4, 3))
+
+
+@pytest.mark.parametrize("make, call, said", [
+    (lambda: loss_of(Elementwise, first, arguments="input"), "__call__",
+     "Mine.arguments: expected a tuple of names, got 'input'"),
+    (lambda: loss_of(Elementwise, first, weighted_by=("weight",)), "__call__",
+     r"Mine.weighted_by: expected a tuple of some of reduction, got \('weight',\)"),
+    (lambda: loss_of(Elementwise, first), "grad", "Mine has no gradient"),
+    (lambda: loss_of(Elementwise, first, first), "curvature", "Mine has no curvature"),
+    (lambda: loss_of(Elementwise, lambda x, y: x.sum()), "__call__",
+     r"Mine.terms: expected losses of the shape \(12,\) first, got shape \(\)"),
+    (lambda: loss_of(Rowwise, first), "__call__", "Mine has no prepare, which returns the arg"),
+    (lambda: loss_of(Rowwise, lambda x, y: x.sum(axis=1), prepare=alone), "sums",
+     r"Mine.terms: expected losses of the shape \(4,\) first, got shape \(3,\)"),
+    (lambda: loss_of(Setwise, lambda x, y: x.sum()), "__call__",
+     r"Mine.terms: expected losses of the shape \(4,\) first, got shape \(\)"),
+    (lambda: loss_of(OfSums, both), "__call__", "Mine has no outer, which makes it of the sums"),
+    (lambda: loss_of(OfSums, first), "sums",
+     "Mine.terms: expected a tuple with a part for each sum, got ndarray"),
+    (lambda: loss_of(OfSums, both, both, **summed(1.0, 1.0)), "grad",
+     "Mine.outer: expected a tuple with a part for each sum, 2, got float"),
+    (lambda: loss_of(OfSums, both, lambda x, y: (x,), **summed(1.0, (1.0, 1.0))), "grad",
+     "Mine.terms: expected a tuple with a part for each sum, 2, got 1")])
+def test_what_a_loss_forgets_to_say_is_told(make, call, said):
+    """Nothing of it may pass in silence: a sum in place of a term would be a wrong mean."""
+    with pytest.raises((TypeError, NotImplementedError), match=said):
+        getattr(make(), call)(ones, ones)
