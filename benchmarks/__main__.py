@@ -60,7 +60,8 @@ def main():
                 failed.append(what)
         if not given.quick:
             path = FOLDER / f"{name}.json"
-            path.write_text(as_text({**machine(), **(peer.versions() if peer.PYTHON else {})}, rows))
+            path.write_text(as_text({**machine(), **(peer.versions() if peer.PYTHON else {})},
+                                    rows))
             print(f"written: {path}", flush=True)
     if failed:
         sys.exit(f"above {given.gate} times the bar: " + "; ".join(failed))

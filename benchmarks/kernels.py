@@ -36,7 +36,8 @@ def kernels(quick=False):
 def shape(case):
     if case.axis is None:
         return (10**6,)
-    return min(TABLES.get(case.loss.__name__, VECTORS), key=lambda table: abs(log(prod(table) / 1e6)))
+    return min(TABLES.get(case.loss.__name__, VECTORS),
+               key=lambda table: abs(log(prod(table) / 1e6)))
 
 
 def gains_of(loss, arrays, rounds):
