@@ -97,7 +97,8 @@ class GaussianNLLLoss(Elementwise[tuple[Array, Array]]):
     target : array_like of the input's shape, or with length 1 along some axes, or a scalar
         The observation, any real number. The loss is in nats, up to its constant.
     var : likewise
-        The predicted variance, 0 or above; eps is its floor. An array with an axis less is refused: write var[:, None].
+        The predicted variance, 0 or above; eps is its floor. An array with an axis less is refused:
+        write var[:, None].
     full : bool, default False
         Whether to add the constant :math:`\frac12 \log 2 \pi`.
     eps : positive float, default 1e-6

@@ -54,7 +54,8 @@ _REST_OF_LOG_2 = 3.1946184945309415e-05
 
 
 def split_log(x):
-    """log x as a sum of two: a number of few digits, whose product with a count is exact, and a rest.
+    """log x as a sum of two: a number of few digits, whose product with a count is exact, and a
+    rest.
 
     Their sum alone would be no better than np.log. But from what is near the first it can be taken
     away first, and the error of the rest is that of a logarithm between -0.35 and 0.35.
@@ -92,7 +93,8 @@ def log_softmax(x, axis=0):
 
 
 def below_top(x, top, out=None):
-    """x - top, where top is the maximum along axis 0. A lone infinity is 0 below itself: it is sure.
+    """x - top, where top is the maximum along axis 0. A lone infinity is 0 below itself: it is
+    sure.
 
     >>> with np.errstate(invalid="ignore"):
     ...     print(below_top(np.array([0.0, np.inf]), np.inf))

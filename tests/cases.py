@@ -327,7 +327,8 @@ LIKELIHOOD = [
         bounds={"var": (0, np.inf)},
         bad_options=refused_numbers("eps", "a positive finite number", 0.0, -1, np.nan, np.inf),
         bad_data=[({}, [[0.5], [1.0], [-2.0]], "var: expected variances, 0 or above, got -2.0"),
-                  ({}, [[0.5], [1.0], [-1e-300]], "var: expected variances, 0 or above, got -1e-300"),
+                  ({}, [[0.5], [1.0], [-1e-300]],
+                   "var: expected variances, 0 or above, got -1e-300"),
                   ({}, [[0.5], [1.0], [1.0, 2.0]],
                    "var: expected a shape that broadcasts to (1,), the shape of input, "
                    "got shape (2,)")],

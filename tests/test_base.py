@@ -189,7 +189,8 @@ def test_a_new_formula_takes_no_old_kernel_over():
     (CrossEntropyLoss, {}, ([[1.0, 2.0]], [1])),
     (CrossEntropyLoss, {"label_smoothing": 0.1}, ([[1.0, 2.0]], [1])),
     (CrossEntropyLoss, {"weight": [1.0, 0.0]}, ([[1.0, 2.0]], [[0.25, 0.75]])),
-    (FocalLoss, {}, ([[1.0, 2.0]], [1])), (FocalLoss, {"alpha": 0.25}, ([[1.0, 2.0]], [[1.0, 0.0]]))])
+    (FocalLoss, {}, ([[1.0, 2.0]], [1])),
+    (FocalLoss, {"alpha": 0.25}, ([[1.0, 2.0]], [[1.0, 0.0]]))])
 def test_a_subclass_is_obeyed_whatever_the_target(kind, options, arrays):
     """Some losses take another shape for another target; what a subclass says holds for all."""
     class Twice(kind):

@@ -312,8 +312,10 @@ LINEAR = [[1.0]], [[0.0], [0.0]]
 RIGHT = [    # a certain and right prediction costs 0
     (lossbook.BCELoss, {}, [[0.0, 1.0], [0.0, 1.0]]),
     *((loss, options, [[-INF, INF], [0.0, 1.0]]) for loss, options in (
-        (lossbook.BCEWithLogitsLoss, {}), (lossbook.BCEWithLogitsLoss, {"weight": 2.0, "pos_weight": 3.0}),
-        (lossbook.FocalLoss, {}), (lossbook.FocalLoss, {"gamma": 0.0}), (lossbook.FocalLoss, {"gamma": 0.5}),
+        (lossbook.BCEWithLogitsLoss, {}),
+        (lossbook.BCEWithLogitsLoss, {"weight": 2.0, "pos_weight": 3.0}),
+        (lossbook.FocalLoss, {}), (lossbook.FocalLoss, {"gamma": 0.0}),
+        (lossbook.FocalLoss, {"gamma": 0.5}),
         (lossbook.FocalLoss, {"alpha": 0.25}), (lossbook.MultiLabelSoftMarginLoss, {}),
         (lossbook.MultiLabelSoftMarginLoss, {"weight": [1.0, 2.0]}))),
     (lossbook.SoftMarginLoss, {}, [[-INF, INF], [-1.0, 1.0]]),
@@ -322,7 +324,8 @@ RIGHT = [    # a certain and right prediction costs 0
           (lossbook.CrossEntropyLoss, {}), (lossbook.CrossEntropyLoss, {"weight": [2.0, 3.0]}),
           (lossbook.FocalLoss, {}), (lossbook.FocalLoss, {"gamma": 0.0}),
           (lossbook.FocalLoss, {"gamma": 0.5, "alpha": [2.0, 3.0]}))),
-    *((lossbook.CrossEntropyLoss, {}, [[logits], [[1.0, 0.0]]]) for logits in ([0.0, -INF], [INF, 0.0])),
+    *((lossbook.CrossEntropyLoss, {}, [[logits], [[1.0, 0.0]]])
+      for logits in ([0.0, -INF], [INF, 0.0])),
     (lossbook.LinearCrossEntropyLoss, {}, [*LINEAR, [0], [0.0, -INF]]),
     (lossbook.LinearCrossEntropyLoss, {}, [*LINEAR, [[1.0, 0.0]], [0.0, -INF]]),
     (lossbook.NLLLoss, {}, [[[0.0, -INF]], [0]]),
@@ -338,8 +341,10 @@ RIGHT = [    # a certain and right prediction costs 0
 ]
 WRONG = [    # a certain and wrong one infinitely much
     *((loss, options, [[-INF, INF], [1.0, 0.0]]) for loss, options in (
-        (lossbook.BCEWithLogitsLoss, {}), (lossbook.BCEWithLogitsLoss, {"weight": 2.0, "pos_weight": 3.0}),
-        (lossbook.FocalLoss, {}), (lossbook.FocalLoss, {"gamma": 0.0}), (lossbook.FocalLoss, {"alpha": 0.25}),
+        (lossbook.BCEWithLogitsLoss, {}),
+        (lossbook.BCEWithLogitsLoss, {"weight": 2.0, "pos_weight": 3.0}),
+        (lossbook.FocalLoss, {}), (lossbook.FocalLoss, {"gamma": 0.0}),
+        (lossbook.FocalLoss, {"alpha": 0.25}),
         (lossbook.MultiLabelSoftMarginLoss, {}))),
     (lossbook.BCEWithLogitsLoss, {}, [[-INF, INF], [0.5, 0.5]]),
     (lossbook.SoftMarginLoss, {}, [[-INF, INF], [1.0, -1.0]]),
@@ -352,7 +357,8 @@ WRONG = [    # a certain and wrong one infinitely much
     (lossbook.KLDivLoss, {}, [[0.0, -INF], [0.5, 0.5]]),
     (lossbook.KLDivLoss, {"log_target": True}, [[0.0, -INF], [-1.0, -1.0]]),
     *((lossbook.PoissonNLLLoss, options, [[number], [count]])
-      for options in ({}, {"full": True}, {"log_input": False}) for number, count in ((INF, 0.0), (INF, 3.0))),
+      for options in ({}, {"full": True}, {"log_input": False})
+      for number, count in ((INF, 0.0), (INF, 3.0))),
     (lossbook.PoissonNLLLoss, {}, [[-INF], [1.0]]),
     (lossbook.MultiMarginLoss, {}, [[[-INF, 0.0]], [0]]),
     (lossbook.MultiLabelMarginLoss, {}, [[[-INF, 0.0]], [[0, -1]]]),
@@ -391,7 +397,8 @@ def test_a_certain_and_wrong_prediction_costs_infinitely_much(loss, options, arr
         values, gradients = results(loss(reduction=reduction, **options), of_type(arrays, dtype))
         assert all(np.max(value) == INF and not np.isnan(value).any() for value in values)
         assert not any(np.isnan(gradient).any() for gradient in gradients)
-        assert all(np.any(gradient) for gradient in gradients if loss is not lossbook.LinearCrossEntropyLoss)
+        assert all(np.any(gradient) for gradient in gradients
+                   if loss is not lossbook.LinearCrossEntropyLoss)
 
 
 UNDEFINED = {lossbook.MultiMarginLoss, lossbook.MultiLabelMarginLoss, lossbook.CTCLoss,
@@ -403,7 +410,8 @@ def defined(loss, options, arrays):
     of_sums = np.ndim(arrays[0]) == 2 or loss is lossbook.PoissonNLLLoss
     return not (loss in UNDEFINED or options.get("log_target") or options.get("gamma") == 0
                 or of_sums and INF in np.ravel(arrays[0])
-                or issubclass(loss, Rowwise) and options.keys() & {"weight", "alpha", "label_smoothing"})
+                or issubclass(loss, Rowwise)
+                and options.keys() & {"weight", "alpha", "label_smoothing"})
 
 
 @pytest.mark.parametrize("loss, options, arrays", [row for row in RIGHT + WRONG if defined(*row)])
@@ -420,15 +428,17 @@ def test_the_formula_says_the_same(loss, options, arrays):
 @each_dtype
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_value_and_gradient_do_not_contradict_each_other(case, dtype):
-    """One entry of the second row is NaN or infinite: where the value is finite, so is the gradient of
-    its row; where it is NaN, so is the gradient, unless it does not depend on that entry.
+    """One entry of the second row is NaN or infinite: where the value is finite, so is the gradient
+    of its row; where it is NaN, so is the gradient, unless it does not depend on that entry.
     """
     constant = {lossbook.NLLLoss, lossbook.KLDivLoss}    # slopes, in the input
     for options, seed in itertools.product(case.options, range(4)):
-        good = case.generate(np.random.default_rng(seed), dtype, (3,) if case.axis is None else (3, 5))
+        good = case.generate(np.random.default_rng(seed), dtype,
+                             (3,) if case.axis is None else (3, 5))
         good = case.fit(good, options)
         loss = case.loss(**options, reduction="none" if "none" in case.reductions else "mean")
-        for (place, name), odd in itertools.product(enumerate(case.loss.arguments), (np.nan, INF, -INF)):
+        for (place, name), odd in itertools.product(enumerate(case.loss.arguments),
+                                                    (np.nan, INF, -INF)):
             ignored = good[1].dtype.kind == "i" and np.any(np.ravel(good[1])[1] == options.get("ignore_index"))
             if name not in case.loss.predictions or ignored:
                 continue
@@ -443,7 +453,8 @@ def test_value_and_gradient_do_not_contradict_each_other(case, dtype):
             assert np.isfinite(slopes).all() or not np.isfinite(value), (options, name, odd)
             if case.loss.__module__ == "lossbook.embedding":
                 continue    # at a gap of NaN their slope is 0 so far
-            if case.loss not in constant and not (case.loss is lossbook.HingeEmbeddingLoss and arrays[1][1] > 0):
+            if case.loss not in constant and not (case.loss is lossbook.HingeEmbeddingLoss
+                                                  and arrays[1][1] > 0):
                 assert np.isnan(slopes).any() or not np.isnan(value), (options, name, odd)
 
 

@@ -1,11 +1,13 @@
 """The package as a stranger gets it: a wheel from the sdist, beside the oldest NumPy alone."""
 
+import json
 import os
 import pickle
 import subprocess
 import sys
 import tarfile
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,12 +20,15 @@ from test_readme import EXAMPLE, PROMISED
 from test_walls import LOSSES
 
 import lossbook
+from lossbook import probability
+from lossbook.catalogue import CATALOGUE
 from tools.faults import copy_of_the_tree
 from tools.notebooks import ROOT
 
 # The oldest that the package takes, or that has a wheel for this Python.
 OLDEST = {(3, 11): "2.0", (3, 12): "2.0", (3, 13): "2.1", (3, 14): "2.3"}
 NUMPY = OLDEST.get(sys.version_info[:2], "2")
+ELSEWHERE = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +54,8 @@ def stranger(tmp_path_factory, worker_id):
 
 def done(*command, **options):
     """What a command prints that knows nothing of this checkout."""
-    settings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     ran = subprocess.run([str(part) for part in command], capture_output=True, text=True,
-                         env=settings, **options)
+                         env=ELSEWHERE, **options)
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-3000:]
     return ran.stdout
 
@@ -208,3 +212,133 @@ def test_pages_work_from_the_wheel_and_say_what_needs_the_repository(stranger, t
         wheel.extractall(tmp_path)
     told = done(sys.executable, "-I", "-c", PAGES, tmp_path, cwd=tmp_path)
     assert "agree to" in told
+
+
+# --------------------------------------------------------------------------- types
+
+# What is documented passes as strictly as can be asked.
+RIGHT = """# pyright: strict
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from lossbook import (CrossEntropyLoss, Elementwise, FocalLoss, GaussianNLLLoss, HuberLoss,
+                      KLDivLoss, LinearCrossEntropyLoss, Loss, Rowwise, entropy)
+
+loss: Loss = HuberLoss(delta=2.0, reduction="sum")
+loss([1.0, 2.0], np.zeros(2))
+value, slope = HuberLoss().value_and_grad(input=[1, 2], target=(3, 4))
+print(f"{value:.3f}", float(value) + 1, value < 2, value.round(2), slope.shape, -slope)
+of_mean, of_var = GaussianNLLLoss().grad([0.0], [1.0], [2.0])
+print(of_mean.sum() + of_var.sum(), KLDivLoss(reduction="batchmean")(slope, slope))
+weighted = CrossEntropyLoss(weight=[1.0, 2.0], label_smoothing=0.1, ignore_index=0)
+print(weighted([[0.0, 1.0]], [1]), FocalLoss(alpha=0.25)(0.0, 1.0), entropy([0.5, 0.5], base=2))
+print(LinearCrossEntropyLoss()([0.0], [[1.0]], [0], linear_bias=None))
+
+
+class Pinball(Elementwise):
+    level: float = 0.5
+
+    def terms(self, input: Any, target: Any) -> Iterator[Any]:
+        yield np.maximum(self.level * (target - input), (1 - self.level) * (input - target))
+        yield (input > target) - self.level
+
+
+class Pair(Rowwise[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]):
+    predictions = ("one", "other")
+
+    def check(self, one: Any, other: Any) -> None:
+        pass
+
+    def terms(self, one: Any, other: Any) -> Iterator[Any]:
+        yield (one * other).sum(axis=0)
+        yield other, one
+
+
+print(Pinball(level=0.9).grad([1.0], [2.0]).shape, Pair().grad([1.0], [2.0])[1].shape)
+"""
+
+BARE = """
+from lossbook import Elementwise
+
+class Mine(Elementwise):
+    def terms(self, input, target):
+        yield input - target
+"""
+
+WRONG = """
+import lossbook
+from lossbook import HuberLoss
+from lossbook import HubrLoss                                         # reportAttributeAccessIssue
+print(lossbook.HubrLoss)                                              # reportAttributeAccessIssue
+HuberLoss("sum")                                                      # reportCallIssue
+HuberLoss(detla=2.0)                                                  # reportCallIssue
+HuberLoss(delta="2")                                                  # reportArgumentType
+HuberLoss(reduction="avg")                                            # reportArgumentType
+HuberLoss(reduction="batchmean")                                      # reportArgumentType
+lossbook.RMSELoss(reduction="sum")                                    # reportArgumentType
+HuberLoss().delta = 2.0                                               # reportAttributeAccessIssue
+HuberLoss()({1.0, 2.0}, [1.0, 2.0])                                   # reportArgumentType
+HuberLoss()(None, 1.0)                                                # reportArgumentType
+HuberLoss().gradient(1.0, 2.0)                                        # reportAttributeAccessIssue
+print(lossbook.GaussianNLLLoss().grad([0.0], [1.0], [2.0]).shape)     # reportAttributeAccessIssue
+"""
+
+CALLS = {f"lossbook.{name}().{method}(1.0)": (name, method) for name in CATALOGUE
+         for method in ("__call__", "grad", "value_and_grad", "curvature")}
+FUNCTIONS = [*(f"lossbook.{name}" for name in lossbook.__all__ if name not in CATALOGUE),
+             *(f"lossbook.CTCLoss.{name}" for name in ("grad_logits", "posterior", "best_path")),
+             *(f"lossbook.probability.{name}" for name, made in vars(probability).items()
+               if getattr(made, "__module__", "") == probability.__name__ and name[0] != "_")]
+SHOWN = "import lossbook, lossbook.probability\n" + "".join(
+    f"reveal_type({called})\n" for called in (*CALLS, *FUNCTIONS))
+
+
+@pytest.fixture(scope="module")
+def judged(stranger, tmp_path_factory):
+    """What pyright says of a user's files beside the wheel: (line, rule, message) each."""
+    folder = tmp_path_factory.mktemp("user")
+    files = {"right": RIGHT, "bare": BARE, "wrong": WRONG, "shown": SHOWN}
+    for name, script in files.items():
+        (folder / f"{name}.py").write_text(script)
+    (folder / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "standard"}))
+    ran = subprocess.run([sys.executable, "-m", "basedpyright", "--outputjson", "--pythonpath",
+                          stranger.python], cwd=folder, env=ELSEWHERE,
+                         capture_output=True, text=True)
+    assert ran.returncode == 1, ran.stdout + ran.stderr    # it has found what is wrong
+    said = {name: [] for name in files}
+    for row in json.loads(ran.stdout)["generalDiagnostics"]:
+        said[Path(row["file"]).stem].append(
+            (row["range"]["start"]["line"] + 1, row.get("rule", ""), row["message"]))
+    return said
+
+
+def test_what_is_documented_passes_a_strict_checker(judged):
+    assert judged["right"] == []
+
+
+def test_a_loss_without_annotations_passes(judged):
+    assert judged["bare"] == []
+
+
+def test_what_is_wrong_is_caught(judged):
+    rules = {number: line.partition("# ")[2] for number, line in enumerate(WRONG.splitlines(), 1)
+             if "# " in line}
+    caught = [(line, rule) for line, rule, _ in judged["wrong"]]
+    assert caught == list(rules.items())
+
+
+def test_nothing_that_a_call_returns_is_unknown(judged):
+    types = [message.partition('" is "')[2] for _, _, message in judged["shown"]]
+    assert len(types) == len(CALLS) + len(FUNCTIONS)
+    for what, returned in zip((*CALLS, *FUNCTIONS), types):
+        assert returned and "nknown" not in returned, what
+
+
+def test_a_checker_knows_how_many_gradients_there_are(judged):
+    types = {called: message.partition('" is "')[2]
+             for called, (_, _, message) in zip(CALLS.values(), judged["shown"])}
+    for name in CATALOGUE:
+        if name != "LinearCrossEntropyLoss":    # two, or three with a bias
+            count = types[name, "grad"].count("ndarray")
+            assert count == len(getattr(lossbook, name).predictions), name

