@@ -29,8 +29,7 @@ class MarginRankingLoss(Elementwise[tuple[Array, Array]]):
         By how much it should be higher.
 
     The mean divides by the number of elements. The gradients, in input1 and input2, are −y and y
-    where the pair violates its margin, and 0 elsewhere; the corner counts as violated, as in torch.
-    The curvature is 0.
+    where the pair violates its margin, and 0 elsewhere, the corner included. The curvature is 0.
 
     Raises ``ValueError`` for unequal shapes and labels other than −1 and 1, ``TypeError`` for data
     that are not real numbers. Source: Herbrich, Graepel and Obermayer (1999), *Support vector
@@ -51,7 +50,7 @@ class MarginRankingLoss(Elementwise[tuple[Array, Array]]):
     def terms(self, input1, input2, target):
         gap = self.margin - target * (input1 - input2)
         yield np.maximum(gap, 0)
-        pull = target * (gap >= 0)
+        pull = target * (gap > 0)
         yield -pull, pull
         yield 0.0, 0.0
 
@@ -71,7 +70,7 @@ class HingeEmbeddingLoss(Elementwise):
         How far apart pairs that are not alike should be.
 
     The mean divides by the number of elements. The gradient is 1 for pairs that are alike, −1 for
-    others within the margin, its edge included, and 0 beyond. The curvature is 0.
+    others within the margin, and 0 from its edge on. The curvature is 0.
 
     Raises ``ValueError`` for unequal shapes and labels other than −1 and 1 (0 would add both
     cases), ``TypeError`` for data that are not real numbers. Source: Hadsell, Chopra and LeCun
@@ -89,7 +88,7 @@ class HingeEmbeddingLoss(Elementwise):
     def terms(self, input, target):
         gap = self.margin - input
         yield np.where(target > 0, input, np.maximum(gap, 0))
-        yield np.where(target > 0, 1.0, -1.0 * (gap >= 0))
+        yield np.where(target > 0, 1.0, -1.0 * (gap > 0))
         yield 0.0
 
 
@@ -124,7 +123,7 @@ class CosineEmbeddingLoss(_OfVectors[tuple[Array, Array]]):
 
     The mean divides by the number of rows. 1e-12 is added to both squared lengths, as in torch, so
     the cosine of a zero vector is 0. The gradient in a vector is orthogonal to it, unless it is
-    hardly longer than 1e-6; the corner at the margin counts as violated. There is no curvature.
+    hardly longer than 1e-6, and 0 at the corner at the margin. There is no curvature.
 
     Raises ``ValueError`` for unequal shapes, labels other than −1 and 1 and a margin outside
     [−1, 1], ``TypeError`` for data that are not real numbers. Source: Bromley et al. (1993),
@@ -156,7 +155,7 @@ class CosineEmbeddingLoss(_OfVectors[tuple[Array, Array]]):
         near = (dots(between, between) + lack1 + lack2) / 2
         apart = np.where(cosine > 0.5, near, 1 - cosine)
         yield np.where(target > 0, apart, np.maximum(gap, 0))
-        slope = np.where(target > 0, -target, gap >= 0)
+        slope = np.where(target > 0, -target, gap > 0)
         yield ((slope / (scale1 * length1)) * (unit2 - cosine * unit1),
                (slope / (scale2 * length2)) * (unit1 - cosine * unit2))
 
@@ -188,7 +187,7 @@ class _Triplet(_OfVectors[tuple[Array, Array, Array]]):
             far = np.minimum(far, swapped)
         gap = near - far + self.margin
         yield np.maximum(gap, 0)
-        on = (gap >= 0).astype(gap.dtype)
+        on = (gap > 0).astype(gap.dtype)
         # Of the far distance, and of that under swap.
         kept, moved = on * share, on * (1 - share)
         yield (times(on, near_a) - times(kept, far_a), times(on, near_p) - times(moved, swap_p),
@@ -215,8 +214,8 @@ class TripletMarginLoss(_Triplet):
         Whether to take the smaller of d(a, n) and d(p, n) in place of d(a, n).
 
     The mean divides by the number of rows. The gradients, in anchor, positive and negative, are
-    differences of unit vectors (for p = 2), and 0 for triplets beyond the margin; the corner counts
-    as violated, and a tie under swap is shared, as in torch. There is no curvature.
+    differences of unit vectors (for p = 2), and 0 for triplets at the margin and beyond; a tie
+    under swap is shared, as in torch. There is no curvature.
 
     Raises ``ValueError`` for unequal shapes and options out of range, ``TypeError`` for data that
     are not real numbers. Source: Weinberger, Blitzer and Saul (2005), *Distance metric learning for
@@ -256,7 +255,7 @@ class TripletMarginWithDistanceLoss(_Triplet):
         Whether to take the smaller of d(a, n) and d(p, n) in place of d(a, n).
 
     The mean divides by the number of rows. The gradients, in anchor, positive and negative, are
-    those of the distances where the margin is violated, its edge included, and 0 elsewhere; a tie
+    those of the distances where the margin is violated, and 0 elsewhere, its edge included; a tie
     under swap is shared, as in torch. There is no curvature.
 
     Raises ``ValueError`` for unequal shapes, options out of range and distances or gradients of

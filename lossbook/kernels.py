@@ -276,7 +276,7 @@ def of_distance(loss, block, scale, slopes, total):
     gap = loss.margin - input
     if slopes:
         gradient, = slopes
-        np.maximum((gap >= 0).astype(input.dtype), alike, out=gradient)
+        np.maximum((gap > 0).astype(input.dtype), alike, out=gradient)
         gradient *= target
         gradient *= scale
     total.add(alike, input)
@@ -450,7 +450,7 @@ def of_pairs(loss, block, scale, slopes):
         near = dots(between, between) / square2 + 1e-12 / square1 + 1e-12 / square2
         apart = np.where(close, near / 2, apart)
     if slopes:
-        slope = scale * np.where(alike, -1, gap >= 0).astype(target.dtype)
+        slope = scale * np.where(alike, -1, gap > 0).astype(target.dtype)
         across = slope / (length1 * length2)
         # unit2 - cosine * unit1 and unit1 - cosine * unit2, over the lengths
         np.multiply(input2, across, out=slopes[0])
@@ -477,7 +477,7 @@ def of_triplets(loss, block, scale, slopes):
         lengths.append(np.sqrt(square))
     gap = lengths[0] - lengths[1] + loss.margin
     if slopes:
-        on = scale * (gap >= 0).astype(gap.dtype)
+        on = scale * (gap > 0).astype(gap.dtype)
         in_anchor, in_positive, in_negative = slopes
         in_positive *= -on / lengths[0]
         in_negative *= on / lengths[1]

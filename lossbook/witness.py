@@ -12,7 +12,7 @@ import dataclasses
 import html
 import inspect
 import warnings
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 
@@ -23,7 +23,7 @@ except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(f"{__name__} needs {missing.name}: "
                               "pip install 'lossbook[witness]'", name=missing.name) from missing
 
-from lossbook.symbolic import FORMULAS, to_torch
+from lossbook.symbolic import FORMULAS, sides, to_torch
 
 __all__ = ["agree", "three_witnesses", "Agreement", "Disagreement"]
 
@@ -80,8 +80,12 @@ def _as_float64(result):
     return array.astype(np.float64)
 
 
-def _compare(what, results, rtol, atol):
-    """Raise `Disagreement` at the first entry on which not all of `results` agree."""
+def _compare(what, results, rtol, atol, sides=None):
+    """Raise `Disagreement` at the first entry on which not all of `results` agree.
+
+    sides : the slopes from below and from above
+        Where they differ, whoever says one of them or one in between agrees.
+    """
     shapes = {name: array.shape for name, array in results.items()}
     if len(set(shapes.values())) > 1:
         given = ", ".join(f"{name} has shape {shape}" for name, shape in shapes.items())
@@ -92,12 +96,26 @@ def _compare(what, results, rtol, atol):
 
     close = {pair: _close(results[pair[0]], results[pair[1]], rtol, atol)
              for pair in combinations(results, 2)}
-    apart = np.argwhere(~np.logical_and.reduce(list(close.values())))
-    if len(apart):
-        index = tuple(map(int, apart[0]))
+    agree = np.logical_and.reduce(list(close.values()))
+    corner = _corners(sides, rtol)
+    if np.any(corner):
+        low, high = np.minimum(*sides), np.maximum(*sides)
+        slack = atol + rtol * np.maximum(abs(low), abs(high))
+        agree = np.where(corner, np.logical_and.reduce([
+            (low - slack <= slope) & (slope <= high + slack) for slope in results.values()]), agree)
+    if not agree.all():
+        index = tuple(map(int, np.argwhere(~agree)[0]))
         numbers = {name: float(array[index]) for name, array in results.items()}
         agreeing = [pair for pair, yes in close.items() if yes[index]]
-        raise Disagreement(f"{what}{_place(index)}:\n    {_testimony(numbers, agreeing)}")
+        place = _place(index)
+        if np.any(corner) and corner[index]:
+            place += f", a corner with slopes from {low[index]:.6g} to {high[index]:.6g}"
+        raise Disagreement(f"{what}{place}:\n    {_testimony(numbers, agreeing)}")
+
+
+def _corners(sides, rtol):
+    """Where the slopes from below and from above differ."""
+    return ~_close(*sides, rtol, 0.0) if sides else False
 
 
 def _close(a, b, rtol, atol):
@@ -144,27 +162,34 @@ class Agreement:
     agree to 1e-6
     """
 
-    def __init__(self, title, rows, rtol, atol=0.0):
+    def __init__(self, title, rows, rtol, atol=0.0, noise=None, corners=None):
         self.title, self.rows, self.rtol, self.atol = title, rows, rtol, atol
+        self.noise = noise or {}            # by the label of a row: what is as good as 0, and which
+        self.corners = corners or {}        # entries have no derivative
 
     @property
     def verdict(self):
         near = f", near 0 to {self.atol:g}" if self.atol else ""
-        return f"agree to {self.rtol:g}{near}".replace("e-0", "e-")
+        corner = any(np.any(where) for where in self.corners.values())
+        return (f"agree to {self.rtol:g}{near}".replace("e-0", "e-")
+                + "; corner: any slope from one side's to the other's" * corner)
 
     def _cells(self):
         witnesses = list(self.rows[0][1])
         return [[self.title, *witnesses]] + [
-            [label, *(self._cell(results[name]) if name in results else "" for name in witnesses)]
+            [label, *(self._cell(label, results[name]) if name in results else ""
+                      for name in witnesses)]
             for label, results in self.rows]
 
-    def _cell(self, array, longest=3):
+    def _cell(self, label, array, longest=3):
         """A number, or the first few of an array; what is too small to be compared shows as 0."""
         finite = np.abs(array[np.isfinite(array)])
-        nothing = max(self.atol, self.rtol * finite.max(initial=0.0))
+        nothing = np.maximum(self.noise.get(label, 0.0),
+                             max(self.atol, self.rtol * finite.max(initial=0.0)))
         held = round(-np.log10(self.rtol)) if self.rtol else 12
-        parts = ["0" if abs(number) <= nothing else _show(number, min(held, 12))
-                 for number in array.flat[:longest]]
+        corner = self.corners.get(label, False)
+        parts = ["corner" if turns else "0" if abs(number) <= tiny else _show(number, min(held, 12))
+                 for number, tiny, turns in islice(np.broadcast(array, nothing, corner), longest)]
         if array.ndim == 0:
             return parts[0]
         return "[" + ", ".join(parts) + (", …]" if array.size > longest else "]")
@@ -246,7 +271,8 @@ def three_witnesses(loss, *arrays, rtol=None, atol=None):
     rtol : float
         How close is close; 1e-12, or 1e-5 if the loss computes in float32.
     atol : float
-        How close is close to 0; `rtol` times the largest number of the row, unless given.
+        How close is close to 0; `rtol` times what is added up in the formula of the number, unless
+        given. At an optimum that is 0 but for rounding, which is small beside the summands.
 
     - NumPy: ``loss(*arrays)`` and ``loss.grad(*arrays)``; ``loss.value_and_grad(*arrays)`` must say
       the same.
@@ -255,6 +281,9 @@ def three_witnesses(loss, *arrays, rtol=None, atol=None):
       that in the logits, which the others give in a row of its own. Where torch has no such loss
       and `COMPOSED` no twin, it is the formula, printed for torch: then the value has two witnesses
       that share nothing, and the gradient three.
+
+    At a corner, where the slopes of the formula from below and from above differ, each slope from one
+    to the other is right, whoever says so; the table says `corner` there.
 
     Returns an `Agreement`; raises `Disagreement`. With ``reduction="none"`` the gradient is that of
     the sum.
@@ -271,35 +300,45 @@ def three_witnesses(loss, *arrays, rtol=None, atol=None):
     options = {f.name: getattr(loss, f.name) for f in dataclasses.fields(loss)}
 
     value = loss(*arrays)
+    kind = np.asarray(value).dtype
     if rtol is None:
-        rtol = 1e-5 if np.asarray(value).dtype == np.float32 else 1e-12
+        rtol = 1e-5 if kind == np.float32 else 1e-12
     torch_name = "torch" if name in COMPOSED or hasattr(torch.nn, name) else "torch (printed)"
+    formula = FORMULAS[name]
+    # The losses compute with their options in the type of the data.
+    held = {option: kind.type(value) if isinstance(value, float) else value
+            for option, value in options.items()}
+    exact, sizes, below, above = _sympy_witness(formula, held, arrays)
     testimony = {
         "lossbook": (value, loss.grad(*arrays)),
-        "SymPy": _sympy_witness(FORMULAS[name], options, arrays),
-        torch_name: _torch_witness(name, FORMULAS[name], options, arrays),
+        "SymPy": exact,
+        torch_name: _torch_witness(name, formula, options, arrays),
     }
 
     given = loss.arguments[:len(arrays)]      # the last may be optional
     labels = ["value", *(f"gradient in {name}" for name in loss.predictions if name in given)]
     together = _in_rows(*loss.value_and_grad(*arrays))
     testimony = {witness: _in_rows(*said) for witness, said in testimony.items()}
+    noise, below, above = (_in_rows(*said) for said in (sizes, below, above))
     if name == "CTCLoss":
-        _add_logits(loss, arrays, labels, testimony, together)
-    rows = []
+        _add_logits(loss, arrays, labels, testimony, together, noise, below, above)
+    rows, tiny, corners = [], {}, {}
     for i, label in enumerate(labels):
         results = {witness: said[i] for witness, said in testimony.items() if said[i] is not None}
-        finite = np.abs(results["SymPy"][np.isfinite(results["SymPy"])])
-        near = rtol * finite.max(initial=0.0) if atol is None else atol
-        _compare(f"{title}, {label}", results, rtol, near)
+        near = atol
+        if near is None:    # below the smallest number of its type no digit is certain
+            near = rtol * np.nan_to_num(abs(noise[i]), posinf=0.0) + np.finfo(kind).tiny
+        either = below[i], above[i]
+        _compare(f"{title}, {label}", results, rtol, near, either)
         _compare(f"{title}, {label} by value_and_grad", {**results, "lossbook": together[i]},
-                 rtol, near)
+                 rtol, near, either)
         rows.append((label, {"NumPy" if witness == "lossbook" else witness: result
                              for witness, result in results.items()}))
-    return Agreement(title, rows, rtol, atol or 0.0)
+        tiny[label], corners[label] = near, _corners(either, rtol)
+    return Agreement(title, rows, rtol, atol or 0.0, tiny, corners)
 
 
-def _add_logits(loss, arrays, labels, testimony, together):
+def _add_logits(loss, arrays, labels, testimony, together, noise, *sides):
     """What torch calls the gradient of CTC in log_probs is that in the logits: so a row for these.
 
     Below a log-softmax, a gradient g becomes g - exp(log_probs) · Σ g.
@@ -310,7 +349,9 @@ def _add_logits(loss, arrays, labels, testimony, together):
     partial = testimony["SymPy"][-1]
     total = partial.sum(axis=-1, keepdims=True)    # 0 behind the end of the input: not read
     probabilities = np.exp(np.where(total == 0, 0, np.asarray(arrays[0], np.float64)))
-    testimony["SymPy"].append(partial - probabilities * total)
+    for said in (testimony["SymPy"], *sides):
+        said.append(partial - probabilities * total)
+    noise.append(abs(partial) + probabilities * abs(total))
     testimony["torch"].insert(-1, None)
 
 
@@ -331,17 +372,20 @@ def _known_name(loss):
 
 
 def _sympy_witness(formula, options, arrays):
-    values, gradients = formula.evaluate(arrays, options)
+    """Value and gradients; what is added up in them; and the same with the slopes of either side."""
+    value, slopes = formula.evaluate(arrays, options)
+    pairs = [(value, slopes), formula.sized.evaluate(arrays, options)]
+    pairs += [(value, slopes) for slopes in sides(formula, arrays, options)]
     reduction = options.get("reduction", "mean")
-    if formula.index is not None and formula.axis is None:
-        return values, gradients              # a loss of the whole array is reduced already
-    if reduction == "none":
-        return values, gradients
+    # A loss of the whole array is reduced already.
+    if reduction == "none" or formula.index is not None and formula.axis is None:
+        return pairs
     with mpmath.workdps(50):
-        rows = {"mean": formula.denominator(values, arrays, options), "sum": mpmath.mpf(1),
-                "batchmean": mpmath.mpf(len(values) if values.ndim else 1)}
+        rows = {"mean": formula.denominator(value, arrays, options), "sum": mpmath.mpf(1),
+                "batchmean": mpmath.mpf(len(value) if value.ndim else 1)}
         count = rows[reduction]
-        return mpmath.fsum(values.flat) / count, tuple(g / count for g in gradients)
+        return [(mpmath.fsum(value.flat) / count, tuple(slope / count for slope in slopes))
+                for value, slopes in pairs]
 
 
 def _torch_witness(name, formula, options, arrays):

@@ -51,7 +51,6 @@ class Case:
     twin: type | None              # the class of torch whose signature must be ours
     variant: str = ""              # of a loss with more than one row
     options: list = field(default_factory=lambda: [{}])       # each is tested
-    left_out: list = field(default_factory=list)       # those that the formula does not cover
     generate: Callable = any_numbers                          # (rng, dtype, shape) -> arrays
     fit: Callable = lambda arrays, options: arrays            # the same arrays for these options
     axis: int | None = None        # the class or feature axis of arrays with more than one
@@ -666,7 +665,7 @@ OF_VECTORS = [
         loss=lossbook.TripletMarginWithDistanceLoss, torch=triplets_with_distance,
         twin=torch.nn.TripletMarginWithDistanceLoss,
         options=[{}, {"swap": True}, {"distance_function": city_block, "margin": 0.5},
-                 {"distance_function": city_block, "swap": True}], left_out=["distance_function"],
+                 {"distance_function": city_block, "swap": True}],
         kinks=[({"distance_function": city_block}, [[[0.0, 0.0]], [[1.0, 0.0]], [[2.0, 0.0]]]),
                ({"distance_function": city_block, "swap": True},
                 [[[0.0, 0.0]], [[2.0, 0.0]], [[1.0, 1.0]]])],

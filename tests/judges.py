@@ -7,7 +7,8 @@ import mpmath
 import numpy as np
 import torch
 
-from lossbook.symbolic import FORMULAS
+from cases import city_block
+from lossbook.symbolic import FORMULAS, sides
 
 
 def torch_results(case, arrays, options, reduction):
@@ -22,6 +23,18 @@ def torch_results(case, arrays, options, reduction):
         value = case.torch(*tensors, reduction=reduction, **settings)
     gradients = torch.autograd.grad(value.sum(), leaves)
     return value.detach().numpy(), [gradient.numpy() for gradient in gradients]
+
+
+def settled(gradients, formula, settings, arrays, share=1, rtol=1e-12, atol=1e-12):
+    """Torch's gradients, with the slope of the formula where they stand in a corner and are one of
+    the slopes of its sides, or one in between. Which of them may change: `clamp(min=0)` sent 1 up
+    to torch 2.13, and sends 0 since. The formula's are times the `share`.
+    """
+    rule, below, above = ([slope.astype(float) * share for slope in slopes] for slopes in (
+        formula.evaluate(arrays, settings)[1], *sides(formula, arrays, settings)))
+    low, high = map(np.minimum, below, above), map(np.maximum, below, above)
+    return [np.where((a < b) & np.isclose(slope.clip(a, b), slope, rtol, atol), right, slope)
+            for slope, right, a, b in zip(gradients, rule, low, high, strict=True)]
 
 
 def in_tuple(gradient):
@@ -141,12 +154,16 @@ def fifty_digits(loss, arrays):
     return [np.asarray(values, object), *slopes]
 
 
-def settings_of(loss):
-    return {field.name: getattr(loss, field.name) for field in dataclasses.fields(loss)}
-
-
 def formula_of(loss):
+    if getattr(loss, "distance_function", None) is city_block:    # the 1-norm
+        return FORMULAS["TripletMarginLoss"]
     return FORMULAS[next(cls.__name__ for cls in type(loss).__mro__ if cls.__name__ in FORMULAS)]
+
+
+def settings_of(loss):
+    """What the formula takes."""
+    settings = {field.name: getattr(loss, field.name) for field in dataclasses.fields(loss)}
+    return {"p": 1, "eps": 0.0, **settings} if "distance_function" in settings else settings
 
 
 def _beside(array, sign, low=-np.inf, high=np.inf):

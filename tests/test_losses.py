@@ -16,7 +16,8 @@ from hypothesis.extra import numpy as hnp
 
 import lossbook
 from cases import ALGORITHMS, CASES
-from judges import assert_accurate, in_tuple, samples, torch_results
+from judges import (assert_accurate, formula_of, in_tuple, samples, settings_of, settled,
+                    torch_results, unreduced)
 from lossbook import checks, kernels
 from lossbook.catalogue import CATALOGUE
 from lossbook.loss import GRADIENT, VALUE, Loss
@@ -40,22 +41,23 @@ def with_options(cases):
 each_row = pytest.mark.parametrize("case", CASES + ALGORITHMS, ids=str)    # of any shape
 each_option = with_options(CASES)
 each_option_of_each_row = with_options(CASES + ALGORITHMS)
-each_formula = pytest.mark.parametrize("case, options", [
-    pytest.param(case, options, id=f"{case}-{sorted(options)}-{i}")
-    for case in CASES for i, options in enumerate(case.options)
-    if not set(options) & set(case.left_out)])
 each_surviving = with_options(case for case in CASES if case.extremes_as_torch)
 each_of_any_number = with_options(case for case in CASES if case.any_number)
 each_kernel = with_options(case for case in CASES if kernels.of(case.loss))
 
 
-def same_as_torch(case, arrays, options, reduction, dtype):
+def same_as_torch(case, arrays, options, reduction, dtype, corners=False):
     arrays = case.fit(arrays, options)
     value, gradient = case.loss(reduction=reduction, **options).value_and_grad(*arrays)
     expected, expected_gradients = torch_results(case, arrays, options, reduction)
     tiny = np.finfo(dtype).smallest_subnormal if case.any_number else case.slack * ATOL[dtype]
     near = {"rtol": case.slack * RTOL[dtype], "atol": tiny}
     np.testing.assert_allclose(value, expected, **near)
+    if corners:
+        loss = unreduced(case, options)
+        share = 1 / case.denominator(arrays, options) if reduction == "mean" else 1
+        expected_gradients = settled(expected_gradients, formula_of(loss), settings_of(loss), arrays,
+                                     share, **near)
     for got, wanted in zip(in_tuple(gradient), expected_gradients, strict=True):
         np.testing.assert_allclose(got, wanted, **near)
 
@@ -121,23 +123,24 @@ def test_value_and_gradient_equal_those_of_torch(case, options, dtype):
 
 
 @each_option
-def test_at_the_corners_the_gradient_is_that_of_torch(case, options):
+def test_at_the_corners_the_slope_is_that_of_the_formula(case, options):
+    """And that of torch is one of those of the two sides, or one in between."""
     for corner_options, arrays in case.kinks:
         if corner_options == options or not options:
             for reduction in case.reductions:
                 same_as_torch(case, [np.array(array) for array in arrays], corner_options,
-                              reduction, np.float64)
+                              reduction, np.float64, corners=True)
 
 
 @each_dtype
 @each_surviving
 def test_extreme_inputs_give_what_torch_gives(case, options, dtype):
     """Element by element, so that one infinity does not hide the rest."""
-    same_as_torch(case, case.extremes(dtype), options, "none", dtype)
+    same_as_torch(case, case.extremes(dtype), options, "none", dtype, corners=True)
 
 
 @each_dtype
-@each_formula
+@each_option
 def test_accurate_to_four_ulp_times_the_condition(case, options, dtype):
     """Ordinary and extreme inputs; test_limits.py looks where an algorithm changes."""
     for arrays in samples(case, dtype):

@@ -1,5 +1,6 @@
 """The witnesses agree on right losses, and say clearly who is wrong on wrong ones."""
 
+import dataclasses
 import subprocess
 import sys
 from typing import ClassVar
@@ -14,6 +15,7 @@ import lossbook
 from lossbook import (BCELoss, BCEWithLogitsLoss, GaussianNLLLoss, HingeEmbeddingLoss, HuberLoss,
                       KLDivLoss, L1Loss, MarginRankingLoss, MSELoss, PoissonNLLLoss, RMSELoss,
                       SmoothL1Loss, SoftMarginLoss)
+from lossbook.catalogue import CATALOGUE
 from lossbook.loss import Loss, option
 from lossbook.witness import COMPOSED, Agreement, Disagreement, agree, three_witnesses
 
@@ -87,20 +89,9 @@ def test_rmse_agrees_with_the_composed_twin():
 def test_at_a_perfect_fit_torch_has_no_slope_for_rmse():
     with pytest.raises(Disagreement) as raised:
         three_witnesses(RMSELoss(), [1.0, 2.0], [1.0, 2.0])
-    assert str(raised.value) == ("RMSELoss, gradient in input at index 0:\n    torch gives nan, "
-                                 "lossbook and SymPy give 0")
-
-
-def test_corners_agree():
-    three_witnesses(L1Loss(), [1.0, 2.0], [1.0, 0.0])
-    three_witnesses(HuberLoss(), [1.0, -1.0, 0.0], [0.0, 0.0, 0.0])
-    three_witnesses(SmoothL1Loss(), [1.0, -1.0, 0.0], [0.0, 0.0, 0.0])
-    three_witnesses(HingeEmbeddingLoss(), [1.0, 1.0, 0.0], [1.0, -1.0, -1.0])
-    three_witnesses(MarginRankingLoss(), [1.0, 2.0], [1.0, 2.0], [1.0, -1.0])
-    three_witnesses(MarginRankingLoss(margin=1.0), [2.0, 2.0], [1.0, 3.0], [1.0, -1.0])
-    three_witnesses(KLDivLoss(), [-1.0, -2.0], [0.0, 1.0])
-    three_witnesses(PoissonNLLLoss(full=True), [0.5, 0.5, 0.5], [0.0, 1.0, 2.0])
-    three_witnesses(GaussianNLLLoss(eps=0.5), [1.0, 1.0, 3.0], [0.0, 0.0, 0.0], [0.5, 0.25, 1e-300])
+    assert str(raised.value) == (
+        "RMSELoss, gradient in input at index 0, a corner with slopes from -0.707107 to 0.707107:\n"
+        "    torch gives nan, lossbook and SymPy give 0")
 
 
 def test_bce_at_the_border_agrees_as_far_as_torch_is_exact():
@@ -255,6 +246,268 @@ def test_options_reach_all_witnesses():
     tables = [three_witnesses(Shifted(delta=d), [5.0], [0.0]).rows[0][1] for d in (1.0, 2.0)]
     assert [{k: float(v) for k, v in t.items()} for t in tables] == [
         {"NumPy": 4.5, "SymPy": 4.5, "torch": 4.5}, {"NumPy": 8.0, "SymPy": 8.0, "torch": 8.0}]
+
+
+# ----------------------------------------------------------------------------------------- corners
+
+CORNERS = [    # with the entries of the first gradient that lie in one
+    (L1Loss(), [[1.0, 2.0], [1.0, 0.0]], [True, False]),
+    (SmoothL1Loss(beta=0), [[1.0, 2.0], [1.0, 0.0]], [True, False]),
+    (HingeEmbeddingLoss(), [[1.0, 1.0, 0.0], [1.0, -1.0, -1.0]], [False, True, False]),
+    (MarginRankingLoss(), [[1.0, 2.0], [1.0, 2.0], [1.0, -1.0]], [True, True]),
+    (MarginRankingLoss(margin=1.0), [[2.0, 2.0], [1.0, 2.0], [1.0, -1.0]], [True, False]),
+    (lossbook.MultiMarginLoss(), [[[1.0, 0.0, -3.0]], [0]], [[True, True, False]]),
+    (lossbook.MultiLabelMarginLoss(), [[[1.0, 0.0, -3.0]], [[0, -1, -1]]], [[True, True, False]]),
+    (lossbook.CosineEmbeddingLoss(), [[[1.0, 0.0]], [[0.0, 2.0]], [-1.0]], [[False, True]]),
+    (lossbook.TripletMarginLoss(eps=0.0), [[[0.0, 0.0]], [[1.0, 0.0]], [[0.0, 2.0]]], [[True, True]]),
+    (lossbook.TripletMarginLoss(eps=0.0, swap=True),
+     [[[0.0, 0.0]], [[2.0, 0.0]], [[1.0, 1.0]]], [[True, True]]),
+    # These are seams: the cases meet, and so do their slopes.
+    (HuberLoss(), [[1.0, -1.0, 0.0], [0.0, 0.0, 0.0]], [False] * 3),
+    (SmoothL1Loss(), [[1.0, -1.0, 0.0], [0.0, 0.0, 0.0]], [False] * 3),
+    (KLDivLoss(), [[-1.0, -2.0], [0.0, 1.0]], [False] * 2),
+    (PoissonNLLLoss(full=True), [[0.5, 0.5, 0.5], [0.0, 1.0, 2.0]], [False] * 3),
+    (GaussianNLLLoss(eps=0.5), [[1.0, 1.0, 3.0], [0.0, 0.0, 0.0], [0.5, 0.25, 1e-30]], [False] * 3),
+]
+
+
+@pytest.mark.parametrize("loss, arrays, corners", CORNERS, ids=lambda part: type(part).__name__)
+def test_the_table_says_where_a_corner_is(loss, arrays, corners):
+    for dtype in (np.float64, np.float32):
+        arrays = [np.array(part, dtype if np.array(part).dtype.kind == "f" else None)
+                  for part in arrays]
+        for reduction in "none", "mean":
+            options = {field.name: getattr(loss, field.name) for field in dataclasses.fields(loss)}
+            table = three_witnesses(type(loss)(**{**options, "reduction": reduction}), *arrays)
+            label = f"gradient in {loss.predictions[0]}"
+            np.testing.assert_array_equal(table.corners[label], corners)
+            assert ("corner" in repr(table)) == np.any(corners)
+    assert not np.any(table.corners["value"])
+
+
+def test_the_table_at_a_corner():
+    """It shows no number there, so that it is the same whatever a version of torch picks."""
+    table = three_witnesses(L1Loss(reduction="sum"), [2.0, 1.0], [0.0, 1.0])
+    assert repr(table) == """\
+L1Loss               NumPy        SymPy        torch
+value                2            2            2
+gradient in input    [1, corner]  [1, corner]  [1, corner]
+agree to 1e-12; corner: any slope from one side's to the other's"""
+
+
+@pytest.mark.parametrize("slope", [0.0, -0.25, -1.0])
+def test_at_a_corner_each_witness_may_say_any_slope_between_the_sides(slope, monkeypatch):
+    class Inclined(HingeEmbeddingLoss):
+        def terms(self, input, target):
+            value, gradient, curvature = super().terms(input, target)
+            yield value
+            yield np.where(input == self.margin, slope, gradient)
+            yield curvature
+
+    at, label = [1.0, 0.5], [-1.0, -1.0]
+    three_witnesses(Inclined(), at, label)
+
+    class Twin(torch.nn.HingeEmbeddingLoss):
+        def forward(self, input, target):
+            here = (input == self.margin).detach()
+            return super().forward(torch.where(here, input.detach(), input), target) \
+                + (torch.where(here, slope * (input - input.detach()), 0)).mean()
+
+    monkeypatch.setattr(torch.nn, "HingeEmbeddingLoss", Twin)
+    three_witnesses(HingeEmbeddingLoss(), at, label)
+
+
+@pytest.mark.parametrize("slope", [1e-9, 0.5, -1 - 1e-9, np.nan, np.inf])
+def test_a_slope_that_is_on_neither_side_nor_between_is_caught(slope):
+    class Beyond(HingeEmbeddingLoss):
+        def terms(self, input, target):
+            value, gradient, curvature = super().terms(input, target)
+            yield value
+            yield np.where(input == self.margin, slope, gradient)
+            yield curvature
+
+    with pytest.raises(Disagreement, match="at index 1, a corner with slopes from -1 to 0:\n    lossb"):
+        three_witnesses(Beyond(reduction="sum"), [0.5, 1.0], [-1.0, -1.0])
+
+
+@pytest.mark.parametrize("beside", [np.nextafter(1.0, 0.0), np.nextafter(1.0, 2.0)])
+def test_beside_a_corner_the_slope_of_the_other_side_is_wrong(beside):
+    class Blurred(HingeEmbeddingLoss):
+        """Its corner is not a point: the slope changes a little too late or too early."""
+        def terms(self, input, target):
+            value, gradient, curvature = super().terms(input, target)
+            yield value
+            yield np.where(input == beside, -1 - gradient, gradient)
+            yield curvature
+
+    three_witnesses(Blurred(), [1.0], [-1.0])
+    with pytest.raises(Disagreement, match="gradient in input at index 1:\n    lossbook gives"):
+        three_witnesses(Blurred(), [1.0, beside], [-1.0, -1.0])
+
+
+def test_a_corner_excuses_its_own_entries_only():
+    class Rivals(lossbook.MultiMarginLoss):
+        """Pushes a class that is beyond the margin, in a row that has another at it."""
+        def terms(self, input, target):
+            value, gradient, curvature = super().terms(input, target)
+            yield value
+            yield gradient + (input < -2) * 0.1
+            yield curvature
+
+    with pytest.raises(Disagreement, match=r"at index \(0, 2\):\n    lossbook gives"):
+        three_witnesses(Rivals(), [[1.0, 0.0, -3.0]], [0])
+
+
+def test_whoever_stands_outside_is_named_beside_two_slopes_that_are_right(monkeypatch):
+    class Uphill(L1Loss):
+        def terms(self, input, target):
+            yield abs(input - target)
+            yield np.full(input.shape, 2.0)
+
+    monkeypatch.setattr(torch.nn, "L1Loss", lambda **options: lambda x, y: (x - y).sum())
+    with pytest.raises(Disagreement) as raised:
+        three_witnesses(Uphill(), [1.0], [1.0])
+    assert str(raised.value) == (
+        "Uphill, gradient in input at index 0, a corner with slopes from -1 to 1:\n"
+        "    lossbook gives 2, SymPy gives 0, torch gives 1")
+
+
+# ------------------------------------------------------------------------------------ at an optimum
+
+def logit(share):
+    return np.log(share / (1 - share))
+
+
+def flattest(loss, target):
+    """Where the slope of the loss of one logit is 0, by bisection."""
+    low, high = -20.0, 20.0
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if loss.grad([middle], [target])[0] < 0 else (low, middle)
+    return middle
+
+
+P = np.array([[0.1, 0.2, 0.7], [0.3, 0.3, 0.4]])
+Y = np.array([0.3, 0.574, 0.9, 0.123])
+ODD = np.array([0.1, 2.0, 3.0, 7.0])
+HEAD = rng.normal(size=(4, 3)), rng.normal(size=(5, 3)), rng.normal(size=5)
+Z = HEAD[0] @ HEAD[1].T + HEAD[2]
+SURE = np.log([[[1e-9, 1 - 1e-9]], [[1 - 1e-9, 1e-9]]])    # spells "1" in two frames
+OPTIMA = {
+    "L1Loss": [({}, [Y, Y])],
+    "MSELoss": [({}, [Y, Y])],
+    "RMSELoss": [],                          # where torch has no slope: see above
+    "HuberLoss": [({}, [Y, Y])],
+    "SmoothL1Loss": [({}, [Y, Y]), ({"beta": 0}, [Y, Y])],
+    "PoissonNLLLoss": [({}, [np.log(ODD), ODD]), ({"full": True}, [np.log(ODD), ODD]),
+                       ({"log_input": False, "eps": 1e-30}, [ODD, ODD])],
+    "GaussianNLLLoss": [({}, [Y, np.zeros(4), Y**2])],    # in the variance
+    "BCELoss": [({}, [Y, Y]), ({"weight": 2.5}, [Y, Y])],
+    "BCEWithLogitsLoss": [({}, [logit(Y), Y]), ({"pos_weight": 3.0}, [logit(Y) + np.log(3), Y])],
+    "SoftMarginLoss": [({}, [[800.0, -40.0], [1, -1]])],    # 0 is reached nowhere, but rounded to
+    "FocalLoss": [({}, [[flattest(lossbook.FocalLoss(), y) for y in Y], Y]), ({}, [[[900.0, 0.0]], [0]])],
+    "NLLLoss": [({}, [[[0.0, -np.inf], [-3.0, 0.0]], [0, 1]])],
+    "CrossEntropyLoss": [({}, [np.log(P), P]), ({}, [np.log(P) + 1.7, P]), ({}, [[[2.3]], [0]]),
+                         ({}, [[[40.0, 0.0], [-40.0, 0.0]], [0, 1]])],
+    "KLDivLoss": [({}, [np.log(P), P]), ({"log_target": True}, [np.log(P), np.log(P)]),
+                  ({"reduction": "batchmean"}, [np.log(P[0]), P[0]])],
+    "MarginRankingLoss": [({"margin": 0.1}, [[0.3, 0.2, 0.9], [0.2, 0.3, 0.1], [1, -1, 1]])],
+    "HingeEmbeddingLoss": [({"margin": 0.7}, [[0.0, 0.7, 2.0], [1, -1, -1]])],
+    "CosineEmbeddingLoss": [({}, [P, 3 * P * [[1], [-1]], [1, -1]])],
+    "TripletMarginLoss": [({"p": p}, [P, P + 1e-3, P + 5]) for p in (1.0, 2.0, 3.5)],
+    "TripletMarginWithDistanceLoss": [({}, [P, P, P + 5])],
+    "MultiMarginLoss": [({}, [[[3.0, 1.0, 0.5]], [0]]), ({"p": 2, "margin": 0.1}, [[[0.3, 0.2, 0.1]], [0]])],
+    "MultiLabelSoftMarginLoss": [({}, [logit(P), P])],
+    "MultiLabelMarginLoss": [({}, [[[3.0, 1.3, 2.3]], [[0, 2, -1]]])],
+    "CTCLoss": [({"reduction": "sum"}, [SURE, [[1]], [2], [1]]), ({}, [SURE, [[1]], [2], [1]])],
+    "LinearCrossEntropyLoss": [
+        ({}, [*HEAD[:2], np.exp(Z) / np.exp(Z).sum(axis=1, keepdims=True), HEAD[2]]),
+        ({}, [HEAD[0], HEAD[1][:1], np.zeros(4, int), HEAD[2][:1]])],
+}
+
+
+def test_every_loss_is_judged_at_its_optimum():
+    assert OPTIMA.keys() == CATALOGUE.keys()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name, options, arrays", [
+    pytest.param(name, *case, id=f"{name}-{i}")
+    for name, cases in OPTIMA.items() for i, case in enumerate(cases)])
+def test_at_the_optimum_the_witnesses_agree(name, options, arrays, dtype):
+    """Where nothing is left but rounding, which is small beside what was added up."""
+    arrays = [np.array(part, dtype if np.array(part).dtype.kind == "f" else None) for part in arrays]
+    loss = getattr(lossbook, name)
+    three_witnesses(loss(**options), *arrays)
+    if "none" in loss.reductions and "reduction" not in options:
+        three_witnesses(loss(**options, reduction="none"), *arrays)
+        three_witnesses(loss(**options, reduction="sum"), *arrays)
+
+
+def test_what_is_nothing_but_rounding_shows_as_0():
+    table = three_witnesses(KLDivLoss(reduction="batchmean"), np.log(P[0]), P[0])
+    assert [row.split()[1:] for row in repr(table).splitlines()[1:2]] == [["0", "0", "0"]]
+    table = three_witnesses(BCEWithLogitsLoss(), logit(Y), Y)
+    assert repr(table).splitlines()[2].split("  ")[-1] == "[0, 0, 0, …]"
+
+
+class HeavyRate(PoissonNLLLoss):
+    """One summand of the slope is 1 + 1e-9 times what it should be."""
+    def terms(self, log_input, target):
+        value, gradient, *_ = super().terms(log_input, target)
+        yield value
+        yield gradient + 1e-9 * np.exp(log_input)
+
+
+class HeavyTarget(BCEWithLogitsLoss):
+    def terms(self, input, target, weight=None, pos_weight=None):
+        value, gradient, *_ = super().terms(input, target)
+        yield value
+        yield gradient - 1e-9 * target / (1 + np.exp(input))
+
+
+class HeavyShare(lossbook.CrossEntropyLoss):
+    def terms(self, input, target):
+        value, gradient, *_ = super().terms(input, target)
+        yield value
+        yield gradient + 1e-9 * np.exp(input) / np.exp(input).sum(axis=0)
+
+
+@pytest.mark.parametrize("loss, arrays", [
+    (HeavyRate(), [[0.5, -2.0], [3.0, 1.0]]), (HeavyTarget(), [[0.5, -2.0], [0.3, 0.9]]),
+    (HeavyShare(), [[[0.5, -2.0], [1.0, 0.0]], [0, 1]])], ids=lambda part: type(part).__name__)
+def test_a_summand_that_is_wrong_in_the_ninth_digit_is_caught(loss, arrays):
+    with pytest.raises(Disagreement, match="gradient in (log_)?input"):
+        three_witnesses(loss, *arrays)
+
+
+@pytest.mark.parametrize("kind, options, arrays", MORE, ids=lambda part: getattr(part, "__name__", ""))
+def test_every_slope_that_is_wrong_in_the_ninth_digit_is_caught(kind, options, arrays):
+    class Heavy(kind):
+        def grad(self, *arrays):
+            gradient = super().grad(*arrays)
+            heavier = [part * (1 + 1e-9) for part in (
+                gradient if isinstance(gradient, tuple) else (gradient,))]
+            return tuple(heavier) if len(heavier) > 1 else heavier[0]
+
+    with pytest.raises(Disagreement, match="lossbook gives"):
+        three_witnesses(Heavy(**options), *arrays)
+
+
+def test_settings_that_the_formula_leaves_out_are_named():
+    loss = lossbook.TripletMarginWithDistanceLoss(distance_function=lambda u, v: (
+        abs(u - v).sum(-1), np.sign(u - v), np.sign(v - u)))
+    with pytest.raises(ValueError, match="^distance_function: not covered, the formula holds for None"):
+        three_witnesses(loss, *[np.eye(2)] * 3)
+
+
+@pytest.mark.parametrize("loss, target", [
+    (lossbook.CrossEntropyLoss(ignore_index=1), [0, 1]), (lossbook.CrossEntropyLoss(), [0, -100]),
+    (lossbook.NLLLoss(ignore_index=1), [0, 1]), (lossbook.NLLLoss(weight=[1.0, 2.0, 3.0]), [0, -100]),
+    (lossbook.CrossEntropyLoss(label_smoothing=0.1, weight=[1.0, 2.0, 3.0]), [0, 2]),
+    (lossbook.MultiMarginLoss(weight=[1.0, 2.0, 3.0]), [0, 2])])
+def test_labels_that_are_ignored_and_classes_that_weigh_are_covered(loss, target):
+    three_witnesses(loss, np.log(P), np.array(target))
 
 
 # ------------------------------------------------------------------------------------------- agree

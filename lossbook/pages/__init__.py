@@ -16,5 +16,7 @@ from lossbook.pages.cards import card
 from lossbook.pages.figures import COLOURS, axes, show
 from lossbook.pages.maps import loss_map, loss_table
 from lossbook.pages.source import source
+from lossbook.pages.versions import torch_since
 
-__all__ = ["COLOURS", "axes", "card", "loss_map", "loss_table", "show", "source"]
+__all__ = ["COLOURS", "axes", "card", "loss_map", "loss_table", "show", "source",
+           "torch_since"]

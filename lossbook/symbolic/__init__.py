@@ -1,8 +1,8 @@
 """The second witness: each loss as one SymPy formula, from which everything else is derived.
 
 `language` holds the words (`sigmoid`, `grad`, `prove`, the printers), `formulas` one `Formula` per
-loss. Nothing here imports a loss of `lossbook`: where two witnesses share code, that they agree
-proves less.
+loss, and `corners` finds the slopes on both sides where there is no derivative. Nothing here imports
+a loss of `lossbook`: where two witnesses share code, that they agree proves less.
 """
 
 try:
@@ -11,6 +11,7 @@ except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(f"{__name__} needs {missing.name}: "
                               "pip install 'lossbook[symbolic]'", name=missing.name) from missing
 
+from .corners import sides
 from .ctc import CTC
 from .embeddings import EMBEDDINGS
 from .formulas import FORMULAS, Formula
@@ -22,5 +23,5 @@ FORMULAS.update(EMBEDDINGS)
 FORMULAS.update(CTC)
 FORMULAS.update(LINEAR)
 
-__all__ = ["FORMULAS", "Formula", "NotProved", "grad", "prove", "relu", "sigmoid", "softplus",
-           "step", "to_js", "to_mpmath", "to_numpy", "to_torch"]
+__all__ = ["FORMULAS", "Formula", "NotProved", "grad", "prove", "relu", "sides", "sigmoid",
+           "softplus", "step", "to_js", "to_mpmath", "to_numpy", "to_torch"]

@@ -5,6 +5,9 @@ are M paths that spell the target, the j-th of them in class π[j, t] at frame t
 derives the gradient for any target. To have a number, the paths need not be listed: see `spelled`.
 """
 
+import functools
+from dataclasses import replace
+
 import mpmath
 import numpy as np
 import sympy as sp
@@ -48,6 +51,8 @@ def _may_jump(states, s):
 class Spelling(Formula):
     """A formula over two indices, the frame and the class."""
 
+    rounded = 0                                        # of `sized`: the sum in the logarithm, by itself
+
     @property
     def wrt(self):
         return (xs[frame, c],)
@@ -55,6 +60,12 @@ class Spelling(Formula):
     @property
     def _symbols(self):
         return [xs[frame, c], *list(self.arguments.values())[1:]]
+
+    @functools.cached_property
+    def sized(self):
+        sized = replace(self)                          # in the slopes no two signs meet
+        object.__setattr__(sized, "rounded", 1)
+        return sized
 
     def evaluate(self, arrays, options=None):
         """Value and gradient, right to 50 digits, and reduced if `options` has a reduction.
@@ -79,6 +90,7 @@ class Spelling(Formula):
             for n, (end, length) in enumerate(zip(input_lengths, target_lengths, strict=True)):
                 target = [int(label) for label in targets[n][:length]]
                 values[n], slopes[:end, n] = _one(batch[:end, n], target, options)
+                values[n] += self.rounded
                 if options["reduction"] == "mean":
                     count = max(int(length), 1) * len(values)
                     values[n], slopes[:, n] = values[n] / count, slopes[:, n] / count

@@ -221,10 +221,9 @@ def of_others(term):
 
 multilabel_margin = Listed(
     arguments={"input": xs, "target": marks},
-    value=over_classes(marks[j]*of_others((1 - marks[other])
-                                          * relu(1 - xs[j] + xs[other], 0))) / C,    # corner: 0
-    textbook=(((1 - marks[c])*over_classes(marks[j]*step(1 - xs[j] + xs[c], 0))
-               - marks[c]*of_others((1 - marks[other])*step(1 - xs[c] + xs[other], 0))) / C,),
+    value=over_classes(marks[j]*of_others((1 - marks[other])*relu(1 - xs[j] + xs[other]))) / C,
+    textbook=(((1 - marks[c])*over_classes(marks[j]*step(1 - xs[j] + xs[c]))
+               - marks[c]*of_others((1 - marks[other])*step(1 - xs[c] + xs[other]))) / C,),
     curvature=(sp.S(0),),
     index=(c, 0, C - 1), axis=-1,
 )

@@ -10,14 +10,14 @@ a rate λ, a variance v, and for sums over the elements of a whole array x₁ ..
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import mpmath
 import numpy as np
 import sympy as sp
 
 from .language import (DIGITS, exact, exactly, fifty_digits, grad, log1p, mpmath_code, prove, relu,
-                       sigmoid, softplus, step)
+                       sigmoid, size, softplus, step)
 
 __all__ = ["FORMULAS", "Formula"]
 
@@ -175,7 +175,7 @@ class Formula:
 
         for name, setting in self.left_out.items():
             if name in options and not np.array_equal(options[name], setting):
-                raise ValueError(f"{name}: the formula holds for {setting} only, "
+                raise ValueError(f"{name}: not covered, the formula holds for {setting} only, "
                                  f"got {options[name]}")
         missing = [name for name in self.options if name not in options]
         if missing:
@@ -263,6 +263,19 @@ class Formula:
         """The value, then each slope, as libraries compute them: with their corners and floors."""
         slopes = [sp.Piecewise(*self.corners, (slope, True)) for slope in self.gradient]
         return sp.Tuple(self.value, *slopes).xreplace(dict(self.floors))
+
+    @functools.cached_property
+    def sized(self):
+        """The formula of what is added up in the value and in each slope: see `size`.
+
+        >>> (value,), (slopes,) = FORMULAS["PoissonNLLLoss"].sized.evaluate([[0.0], [1.0]])
+        >>> print(value, slopes[0])    # of 1 - 0 and of 1 - 1
+        1.0 2.0
+        """
+        sized = replace(self, special={at: other.sized for at, other in self.special.items()})
+        sizes = [size(part, set(self.options.values())) for part in self.computed]
+        object.__setattr__(sized, "computed", sp.Tuple(*sizes))
+        return sized
 
     @functools.cached_property
     def _code(self):
@@ -639,9 +652,8 @@ class Focal(Formula):
     """The formula of yes and no; a target without the class axis is one of C classes."""
 
     def evaluate(self, arrays, options=None):
-        if np.ndim(arrays[1]) == np.ndim(arrays[0]):
-            return super().evaluate(arrays, options)
-        return focal_classes.evaluate(arrays, options)
+        classes = np.ndim(arrays[1]) < np.ndim(arrays[0]) or None
+        return super().evaluate(arrays, {**(options or {}), "classes": classes})
 
 
 def focal_of(yes, no, **rest):
@@ -662,7 +674,6 @@ def focal_of(yes, no, **rest):
 
 
 focal_balanced = focal_of(alpha, 1 - alpha, options={"alpha": alpha, "gamma": gamma})
-focal = focal_of(1, 1, options={"gamma": gamma}, special={("alpha", ...): focal_balanced})
 
 truth = sp.exp(xs[label]) / exponentials               # the probability of the label
 surprise = sp.log(exponentials) - xs[label]
@@ -676,6 +687,8 @@ focal_classes = OfClasses(
     balance="alpha",
     floors={1/(1 - truth): sp.Piecewise((0, sp.Eq(truth, 1)), (1/(1 - truth), True))},
 )
+focal = focal_of(1, 1, options={"gamma": gamma},
+                 special={("classes", True): focal_classes, ("alpha", ...): focal_balanced})
 
 lead = margin - xs[label] + xs[j]                      # class j should be behind by Δ
 
@@ -691,7 +704,7 @@ def multi_margin_of(p, slope, bend, **rest):
     return OfClasses(
         arguments=labelled,
         options={"margin": margin},
-        value=(over_classes(relu(lead, 0)**p) - relu(margin, 0)**p) / C,    # corner: 0, as in torch
+        value=(over_classes(relu(lead)**p) - relu(margin)**p) / C,
         textbook=((moved(slope) - own*over_classes(slope)) / C,),
         curvature=(((1 - 2*own)*moved(bend) + own*over_classes(bend)) / C,),
         index=(c, 0, C - 1), axis=-1,
@@ -700,8 +713,8 @@ def multi_margin_of(p, slope, bend, **rest):
     )
 
 
-active = step(lead, 0)
-multi_margin_squared = multi_margin_of(2, 2*relu(lead, 0)*active, 2*active)
+active = step(lead)
+multi_margin_squared = multi_margin_of(2, 2*relu(lead)*active, 2*active)
 multi_margin = multi_margin_of(1, active, sp.S(0), special={("p", 2): multi_margin_squared})
 
 

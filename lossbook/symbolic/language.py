@@ -93,14 +93,15 @@ class softplus(Named):
 
 
 class relu(Named):
-    """max(0, z). Its slope in the corner z = 0 is `at`: 1 unless you say ``relu(z, 0)``.
+    """max(0, z). Its slope in the corner z = 0 is `at`: 0 unless you say ``relu(z, 1)``.
 
-    A corner has no derivative, so every library picks one, and torch picks both: 1 where it calls
-    ``clamp_min`` (hinge, ranking, triplet), 0 where its kernel asks ``z > 0`` (multi-margin).
+    A corner has no derivative, so every library picks a slope. Here it is the subgradient of least
+    size. torch's kernels (multi-margin) pick it too; its ``clamp_min`` (hinge, ranking, triplet)
+    picked 1 up to torch 2.13, and picks 0 since 2.14.
 
     >>> z = sp.Symbol("z", real=True)
-    >>> relu(z).diff(z), relu(z, 0).diff(z)
-    (step(z), step(z, 0))
+    >>> relu(z).diff(z), relu(z, 1).diff(z)
+    (step(z), step(z, 1))
     """
 
     tex = r"\max\left(0, %s\right)"
@@ -109,25 +110,25 @@ class relu(Named):
     def fdiff(self, argindex=1):
         return step(*self.args)
 
-    def _eval_rewrite_as_exp(self, z, at=1, **hints):
+    def _eval_rewrite_as_exp(self, z, at=0, **hints):
         return sp.Piecewise((0, z <= 0), (z, True))    # so that nan stays nan
 
     _eval_rewrite_as_stable = _eval_rewrite_as_exp
 
 
 class step(Named):
-    """Iverson's bracket [z ≥ 0], 1 or 0; with ``step(z, 0)``, [z > 0]. The slope of `relu`.
+    """Iverson's bracket [z > 0], which is 1 or 0; with ``step(z, 1)``, [z ≥ 0]. The slope of `relu`.
 
     >>> z = sp.Symbol("z", real=True)
-    >>> print(sp.latex(step(z)), " ", sp.latex(step(z, 0)))
-    \\left[z \\geq 0\\right]   \\left[z > 0\\right]
+    >>> print(sp.latex(step(z)), " ", sp.latex(step(z, 1)))
+    \\left[z > 0\\right]   \\left[z \\geq 0\\right]
     """
 
     nargs = (1, 2)
 
     @property
     def tex(self):
-        relation = ">" if self.args[1:] == (0,) else r"\geq"
+        relation = r"\geq" if self.args[1:] == (1,) else ">"
         return rf"\left[%s {relation} 0\right]"      # a 𝟙 before it is in none of MathJax's fonts
 
     def _eval_power(self, exponent):
@@ -136,8 +137,8 @@ class step(Named):
     def fdiff(self, argindex=1):
         return sp.S.Zero                      # the spike in the corner is dropped, as in `grad`
 
-    def _eval_rewrite_as_exp(self, z, at=1, **hints):
-        return sp.Piecewise((1, z > 0 if at == 0 else z >= 0), (0, True))
+    def _eval_rewrite_as_exp(self, z, at=0, **hints):
+        return sp.Piecewise((1, z >= 0 if at == 1 else z > 0), (0, True))
 
     _eval_rewrite_as_stable = _eval_rewrite_as_exp
 
@@ -179,6 +180,45 @@ def grad(expr, *wrt):
     """
     slopes = tuple(_sift(sp.diff(expr, v)).replace(sp.DiracDelta, lambda *_: 0) for v in wrt)
     return slopes[0] if len(wrt) == 1 else slopes
+
+
+def size(expr, options=()):
+    """What is added up in `expr`, each part by its size.
+
+    Beside this, and not beside a result that is small because parts cancel, rounding is small. The
+    difference of two given numbers is one part, as it is right but for its last digit; options, which
+    the type of the data may not hold, are not given in this sense. What a sum lacks in its last digit
+    its logarithm lacks in size.
+
+    >>> x, y = sp.symbols("x y", real=True)
+    >>> size(sp.exp(x) - y), size(2*x - 2*y), size(1 - y), size(1 - y, options={y})
+    (exp(x) + Abs(y), Abs(2*x - 2*y), Abs(y - 1), Abs(y) + 1)
+    """
+    def of(part):
+        return size(part, options)
+
+    if isinstance(expr, sp.Add) and not _is_difference(expr, options) or isinstance(expr, sp.Mul):
+        return expr.func(*map(of, expr.args))
+    if isinstance(expr, sp.Sum):
+        return sp.Sum(of(expr.function), *expr.limits)
+    if isinstance(expr, sp.Piecewise):
+        return sp.Piecewise(*((of(part), condition) for part, condition in expr.args))
+    if isinstance(expr, relu):
+        return of(expr.args[0])
+    if isinstance(expr, sp.log) and isinstance(expr.args[0], (sp.Add, sp.Sum)):
+        return abs(expr) + of(expr.args[0])/abs(expr.args[0])
+    if isinstance(expr, sp.Pow) and expr.exp.is_Integer and expr.exp.is_positive:
+        return of(expr.base)**expr.exp
+    return abs(expr)
+
+
+def _is_difference(expr, options):
+    """Whether two given numbers are added or subtracted, perhaps times a factor that both have."""
+    factors, parts = zip(*(term.as_coeff_Mul() for term in expr.args))
+    given = [isinstance(part, (sp.Symbol, sp.Indexed)) and part not in options for part in parts]
+    if sp.S.One in parts:                     # 1 - y
+        return len(parts) == 2 and any(given) and abs(factors[given.index(True)]) == 1
+    return len(parts) == 2 and all(given) and abs(factors[0]) == abs(factors[1])
 
 
 def definition(expr):
@@ -498,15 +538,16 @@ def mpmath_code(args, expr):
 def fifty_digits(compute):
     """Call `compute()` with so many working digits that 50 of the result are right.
 
-    Ten spare digits are enough for formulas whose digits cancel in exponentials alone (small
-    arguments of a logarithm are written by log1p): beside 1, e⁻⁸⁰⁰ shows only in the 348th digit,
-    beside e⁸⁰⁰ in the 695th, and e to the power 1e-70 differs from 1 in the 70th. So where
-    exponents lie far from each other, or very near 0, all is computed again with that many more
-    digits. More than 1,000 more are not needed where no logarithm is taken of what they show: it
-    is 0 in a float64.
+    Ten spare digits, or what the caller works with, are enough for formulas whose digits cancel in
+    exponentials alone (small arguments of a logarithm are written by log1p): beside 1, e⁻⁸⁰⁰ shows
+    only in the 348th digit, beside e⁸⁰⁰ in the 695th, and e to the power 1e-70 differs from 1 in
+    the 70th. So where exponents lie far from each other, or very near 0, all is computed again with
+    that many more digits. More than 1,000 more are not needed where no logarithm is taken of what
+    they show: it is 0 in a float64.
     """
     _exponents[:] = mpmath.mpf(0), mpmath.mpf(0), mpmath.mpf(1)
-    with mpmath.workdps(DIGITS + 10):
+    working = max(mpmath.mp.dps, DIGITS + 10)
+    with mpmath.workdps(working):
         try:
             result = compute()
         except ZeroDivisionError:    # perhaps by a difference whose digits were not there
@@ -514,7 +555,7 @@ def fifty_digits(compute):
     low, high, least = _exponents
     more = max((high - low) / mpmath.log(10), -mpmath.log10(least) - 10)
     if more > 0.4 or result is None:
-        with mpmath.workdps(DIGITS + 11 + int(min(more, 1000))):
+        with mpmath.workdps(working + 1 + int(min(more, 1000))):
             result = compute()
     with mpmath.workdps(DIGITS):
         return tuple(map(mpmath.mpf, result)) if isinstance(result, tuple) else mpmath.mpf(result)
@@ -547,4 +588,6 @@ def exactly(number):
 
 def exact(array):
     """The array with the mpmath numbers that equal its entries."""
-    return np.vectorize(exactly, otypes=[object])(array)
+    numbers = np.empty(np.shape(array), object)
+    numbers.flat = [exactly(number) for number in np.ravel(array)]
+    return numbers
