@@ -282,8 +282,8 @@ def three_witnesses(loss, *arrays, rtol=None, atol=None):
       and `COMPOSED` no twin, it is the formula, printed for torch: then the value has two witnesses
       that share nothing, and the gradient three.
 
-    At a corner, where the slopes of the formula from below and from above differ, each slope from one
-    to the other is right, whoever says so; the table says `corner` there.
+    At a corner, where the slopes of the formula from below and from above differ, each slope from
+    one to the other is right, whoever says so; the table says `corner` there.
 
     Returns an `Agreement`; raises `Disagreement`. With ``reduction="none"`` the gradient is that of
     the sum.
@@ -372,7 +372,7 @@ def _known_name(loss):
 
 
 def _sympy_witness(formula, options, arrays):
-    """Value and gradients; what is added up in them; and the same with the slopes of either side."""
+    """Value and gradients; what is added up in them; and both with the slopes of either side."""
     value, slopes = formula.evaluate(arrays, options)
     pairs = [(value, slopes), formula.sized.evaluate(arrays, options)]
     pairs += [(value, slopes) for slopes in sides(formula, arrays, options)]

@@ -439,7 +439,8 @@ def test_value_and_gradient_do_not_contradict_each_other(case, dtype):
         loss = case.loss(**options, reduction="none" if "none" in case.reductions else "mean")
         for (place, name), odd in itertools.product(enumerate(case.loss.arguments),
                                                     (np.nan, INF, -INF)):
-            ignored = good[1].dtype.kind == "i" and np.any(np.ravel(good[1])[1] == options.get("ignore_index"))
+            ignored = good[1].dtype.kind == "i" and np.any(
+                np.ravel(good[1])[1] == options.get("ignore_index"))
             if name not in case.loss.predictions or ignored:
                 continue
             arrays = [array.copy() for array in good]

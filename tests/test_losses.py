@@ -56,8 +56,8 @@ def same_as_torch(case, arrays, options, reduction, dtype, corners=False):
     if corners:
         loss = unreduced(case, options)
         share = 1 / case.denominator(arrays, options) if reduction == "mean" else 1
-        expected_gradients = settled(expected_gradients, formula_of(loss), settings_of(loss), arrays,
-                                     share, **near)
+        expected_gradients = settled(expected_gradients, formula_of(loss), settings_of(loss),
+                                     arrays, share, **near)
     for got, wanted in zip(in_tuple(gradient), expected_gradients, strict=True):
         np.testing.assert_allclose(got, wanted, **near)
 

@@ -104,7 +104,7 @@ def test_a_logarithm_in_two_parts(dtype):
     x[::2] = digits[::2] * 2
     large, small = stable.split_log(x)
     assert large.dtype == small.dtype == dtype
-    assert np.abs(small).max() < 0.39    # 0.3466, and 1,074 times what log 2 has beside its first part
+    assert np.abs(small).max() < 0.39    # 0.3466, and 1,074 times the rest of log 2
     for count in (3, 10, 100):
         np.testing.assert_array_equal((count * large[::2]).astype(np.float64),
                                       count * large[::2].astype(np.float64))

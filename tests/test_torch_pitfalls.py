@@ -4,8 +4,8 @@ The table lists the traps under the page of the book that tells of them. Most ar
 `torch.nn` and to `lossbook`: `gives` is torch's answer, `answers` lossbook's where it differs. All
 was seen in torch 2.13.0 and 2.14.1; where these differ, `since` names the version from which on it
 `gives` this, and `was` is what came before. When a newer torch changes one, the test fails with the
-number of the trap and the page to rewrite. A number is a row of `pitfalls.md`, D and E are sections of `source-check.md`; both lie beside the
-project, not in it.
+number of the trap and the page to rewrite. A number is a row of `pitfalls.md`, D and E are sections
+of `source-check.md`; both lie beside the project, not in it.
 
 Results are compared as flat lists, exceptions by their type and a part of their text. A call may
 not warn unless its row says so. Backward of CTC with a target beyond the classes writes out of

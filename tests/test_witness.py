@@ -259,7 +259,8 @@ CORNERS = [    # with the entries of the first gradient that lie in one
     (lossbook.MultiMarginLoss(), [[[1.0, 0.0, -3.0]], [0]], [[True, True, False]]),
     (lossbook.MultiLabelMarginLoss(), [[[1.0, 0.0, -3.0]], [[0, -1, -1]]], [[True, True, False]]),
     (lossbook.CosineEmbeddingLoss(), [[[1.0, 0.0]], [[0.0, 2.0]], [-1.0]], [[False, True]]),
-    (lossbook.TripletMarginLoss(eps=0.0), [[[0.0, 0.0]], [[1.0, 0.0]], [[0.0, 2.0]]], [[True, True]]),
+    (lossbook.TripletMarginLoss(eps=0.0), [[[0.0, 0.0]], [[1.0, 0.0]], [[0.0, 2.0]]],
+     [[True, True]]),
     (lossbook.TripletMarginLoss(eps=0.0, swap=True),
      [[[0.0, 0.0]], [[2.0, 0.0]], [[1.0, 1.0]]], [[True, True]]),
     # These are seams: the cases meet, and so do their slopes.
@@ -326,7 +327,8 @@ def test_a_slope_that_is_on_neither_side_nor_between_is_caught(slope):
             yield np.where(input == self.margin, slope, gradient)
             yield curvature
 
-    with pytest.raises(Disagreement, match="at index 1, a corner with slopes from -1 to 0:\n    lossb"):
+    with pytest.raises(Disagreement, match="at index 1, a corner with slopes from -1 to 0:\n"
+                                           "    lossb"):
         three_witnesses(Beyond(reduction="sum"), [0.5, 1.0], [-1.0, -1.0])
 
 
@@ -405,7 +407,8 @@ OPTIMA = {
     "BCELoss": [({}, [Y, Y]), ({"weight": 2.5}, [Y, Y])],
     "BCEWithLogitsLoss": [({}, [logit(Y), Y]), ({"pos_weight": 3.0}, [logit(Y) + np.log(3), Y])],
     "SoftMarginLoss": [({}, [[800.0, -40.0], [1, -1]])],    # 0 is reached nowhere, but rounded to
-    "FocalLoss": [({}, [[flattest(lossbook.FocalLoss(), y) for y in Y], Y]), ({}, [[[900.0, 0.0]], [0]])],
+    "FocalLoss": [({}, [[flattest(lossbook.FocalLoss(), y) for y in Y], Y]),
+                  ({}, [[[900.0, 0.0]], [0]])],
     "NLLLoss": [({}, [[[0.0, -np.inf], [-3.0, 0.0]], [0, 1]])],
     "CrossEntropyLoss": [({}, [np.log(P), P]), ({}, [np.log(P) + 1.7, P]), ({}, [[[2.3]], [0]]),
                          ({}, [[[40.0, 0.0], [-40.0, 0.0]], [0, 1]])],
@@ -416,7 +419,8 @@ OPTIMA = {
     "CosineEmbeddingLoss": [({}, [P, 3 * P * [[1], [-1]], [1, -1]])],
     "TripletMarginLoss": [({"p": p}, [P, P + 1e-3, P + 5]) for p in (1.0, 2.0, 3.5)],
     "TripletMarginWithDistanceLoss": [({}, [P, P, P + 5])],
-    "MultiMarginLoss": [({}, [[[3.0, 1.0, 0.5]], [0]]), ({"p": 2, "margin": 0.1}, [[[0.3, 0.2, 0.1]], [0]])],
+    "MultiMarginLoss": [({}, [[[3.0, 1.0, 0.5]], [0]]),
+                        ({"p": 2, "margin": 0.1}, [[[0.3, 0.2, 0.1]], [0]])],
     "MultiLabelSoftMarginLoss": [({}, [logit(P), P])],
     "MultiLabelMarginLoss": [({}, [[[3.0, 1.3, 2.3]], [[0, 2, -1]]])],
     "CTCLoss": [({"reduction": "sum"}, [SURE, [[1]], [2], [1]]), ({}, [SURE, [[1]], [2], [1]])],
@@ -436,7 +440,8 @@ def test_every_loss_is_judged_at_its_optimum():
     for name, cases in OPTIMA.items() for i, case in enumerate(cases)])
 def test_at_the_optimum_the_witnesses_agree(name, options, arrays, dtype):
     """Where nothing is left but rounding, which is small beside what was added up."""
-    arrays = [np.array(part, dtype if np.array(part).dtype.kind == "f" else None) for part in arrays]
+    arrays = [np.array(part, dtype if np.array(part).dtype.kind == "f" else None)
+              for part in arrays]
     loss = getattr(lossbook, name)
     three_witnesses(loss(**options), *arrays)
     if "none" in loss.reductions and "reduction" not in options:
@@ -481,7 +486,8 @@ def test_a_summand_that_is_wrong_in_the_ninth_digit_is_caught(loss, arrays):
         three_witnesses(loss, *arrays)
 
 
-@pytest.mark.parametrize("kind, options, arrays", MORE, ids=lambda part: getattr(part, "__name__", ""))
+@pytest.mark.parametrize("kind, options, arrays", MORE,
+                         ids=lambda part: getattr(part, "__name__", ""))
 def test_every_slope_that_is_wrong_in_the_ninth_digit_is_caught(kind, options, arrays):
     class Heavy(kind):
         def grad(self, *arrays):
@@ -497,13 +503,15 @@ def test_every_slope_that_is_wrong_in_the_ninth_digit_is_caught(kind, options, a
 def test_settings_that_the_formula_leaves_out_are_named():
     loss = lossbook.TripletMarginWithDistanceLoss(distance_function=lambda u, v: (
         abs(u - v).sum(-1), np.sign(u - v), np.sign(v - u)))
-    with pytest.raises(ValueError, match="^distance_function: not covered, the formula holds for None"):
+    with pytest.raises(ValueError, match="^distance_function: not covered, the formula holds for "
+                                         "None"):
         three_witnesses(loss, *[np.eye(2)] * 3)
 
 
 @pytest.mark.parametrize("loss, target", [
     (lossbook.CrossEntropyLoss(ignore_index=1), [0, 1]), (lossbook.CrossEntropyLoss(), [0, -100]),
-    (lossbook.NLLLoss(ignore_index=1), [0, 1]), (lossbook.NLLLoss(weight=[1.0, 2.0, 3.0]), [0, -100]),
+    (lossbook.NLLLoss(ignore_index=1), [0, 1]),
+    (lossbook.NLLLoss(weight=[1.0, 2.0, 3.0]), [0, -100]),
     (lossbook.CrossEntropyLoss(label_smoothing=0.1, weight=[1.0, 2.0, 3.0]), [0, 2]),
     (lossbook.MultiMarginLoss(weight=[1.0, 2.0, 3.0]), [0, 2])])
 def test_labels_that_are_ignored_and_classes_that_weigh_are_covered(loss, target):

@@ -1,8 +1,8 @@
 """The second witness: each loss as one SymPy formula, from which everything else is derived.
 
 `language` holds the words (`sigmoid`, `grad`, `prove`, the printers), `formulas` one `Formula` per
-loss, and `corners` finds the slopes on both sides where there is no derivative. Nothing here imports
-a loss of `lossbook`: where two witnesses share code, that they agree proves less.
+loss, and `corners` finds the slopes on both sides where there is no derivative. Nothing here
+imports a loss of `lossbook`: where two witnesses share code, that they agree proves less.
 """
 
 try:

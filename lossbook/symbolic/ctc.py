@@ -51,7 +51,7 @@ def _may_jump(states, s):
 class Spelling(Formula):
     """A formula over two indices, the frame and the class."""
 
-    rounded = 0                                        # of `sized`: the sum in the logarithm, by itself
+    rounded = 0                                        # of `sized`: the sum in the logarithm itself
 
     @property
     def wrt(self):

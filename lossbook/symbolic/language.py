@@ -117,7 +117,7 @@ class relu(Named):
 
 
 class step(Named):
-    """Iverson's bracket [z > 0], which is 1 or 0; with ``step(z, 1)``, [z ≥ 0]. The slope of `relu`.
+    """Iverson's bracket [z > 0], which is 1 or 0; ``step(z, 1)`` is [z ≥ 0]. The slope of `relu`.
 
     >>> z = sp.Symbol("z", real=True)
     >>> print(sp.latex(step(z)), " ", sp.latex(step(z, 1)))
@@ -186,9 +186,9 @@ def size(expr, options=()):
     """What is added up in `expr`, each part by its size.
 
     Beside this, and not beside a result that is small because parts cancel, rounding is small. The
-    difference of two given numbers is one part, as it is right but for its last digit; options, which
-    the type of the data may not hold, are not given in this sense. What a sum lacks in its last digit
-    its logarithm lacks in size.
+    difference of two given numbers is one part, as it is right but for its last digit; options,
+    which the type of the data may not hold, are not given in this sense. What a sum lacks in its
+    last digit its logarithm lacks in size.
 
     >>> x, y = sp.symbols("x y", real=True)
     >>> size(sp.exp(x) - y), size(2*x - 2*y), size(1 - y), size(1 - y, options={y})
