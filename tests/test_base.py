@@ -4,8 +4,8 @@ What was learned from trials that are losses of the package now: operands withou
 told by their number of axes; the class axis comes first inside a block, so that no `keepdims` and
 no transposition is needed in a formula; blocks keep all other axes, so that images need no copy;
 labels are checked in `prepare`, because a denominator may look weights up by them, and other data
-in `check`, while they are in the cache; a loss that is not a sum of independent terms, such as CTC,
-overrides `evaluate` and nothing above it.
+in `check`, while they are in the cache; a loss that is computed in one go, such as CTC, has a shape
+of its own, `Whole`, and overrides `compute` and nothing above it.
 """
 
 import inspect
