@@ -98,7 +98,7 @@ CATALOGUE = {
         title="Gaussian negative log-likelihood", task="regression with its own uncertainty",
         korean="가우시안 음의 로그 가능도", chinese="高斯负对数似然",
         torch="GaussianNLLLoss", functional="gaussian_nll_loss",
-        input="a mean, any shape `(*)`, and a variance above 0 that broadcasts to it",
+        input="a mean, any shape `(*)`, and a variance, 0 or above, that broadcasts to it",
         target="any real number, broadcasts to the input", unit="nats",
         denominator="number of elements", minimiser="mean and variance of the targets",
         properties="convex in the mean, not in the pair", origin="Nix and Weigend (1994)",

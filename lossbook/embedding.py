@@ -187,7 +187,7 @@ class _Triplet(_OfVectors[tuple[Array, Array, Array]]):
             far = np.minimum(far, swapped)
         gap = near - far + self.margin
         yield np.maximum(gap, 0)
-        on = (gap > 0).astype(gap.dtype)
+        on = np.heaviside(gap, 0)    # of NaN it is NaN
         # Of the far distance, and of that under swap.
         kept, moved = on * share, on * (1 - share)
         yield (times(on, near_a) - times(kept, far_a), times(on, near_p) - times(moved, swap_p),

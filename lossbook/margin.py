@@ -10,7 +10,7 @@ from lossbook.blocks import Own, along_classes, blank
 from lossbook.kernels import label_sets
 from lossbook.loss import option
 from lossbook.shapes import Rowwise
-from lossbook.stable import above, logistic, times
+from lossbook.stable import logistic, times
 
 __all__ = ["MultiLabelSoftMarginLoss", "MultiMarginLoss", "MultiLabelMarginLoss"]
 
@@ -126,7 +126,7 @@ class MultiMarginLoss(Rowwise):
         gap = np.clip(self.margin - (own.of(input) - input), 0, np.inf)
         own.put(gap, 0)    # a class has no lead over itself
         yield (gap if self.p == 1 else gap * gap).sum(axis=0) / len(input)
-        push = (above(gap) if self.p == 1 else 2 * gap) / len(input)
+        push = ((gap > 0) if self.p == 1 else 2 * gap) / len(input)
         own.put(push, -push.sum(axis=0))
         yield push
         bend = 2.0 * (gap > 0) * (self.p == 2) / len(input)
@@ -195,8 +195,8 @@ class MultiLabelMarginLoss(Rowwise):
             gap = np.clip(scores[:, :rows] + (1 - scores[own]), 0, np.inf)
             gap[inside[:-1, :rows]] = 0
             value[:rows] += gap.sum(axis=0)
-            slope[:, :rows] += above(gap)
-            slope[own] -= above(gap).sum(axis=0)
+            slope[:, :rows] += gap > 0
+            slope[own] -= (gap > 0).sum(axis=0)
         back = np.argsort(order)
         yield (value / len(input))[back].reshape(input.shape[1:])
         yield (slope / len(input))[:, back].reshape(input.shape)

@@ -54,8 +54,7 @@ _REST_OF_LOG_2 = 3.1946184945309415e-05
 
 
 def split_log(x):
-    """log x as a sum of two: a number of few digits, whose product with a count is exact, and a
-    rest.
+    """log x as a sum of two: a number of few digits, exact times a count, and a small rest.
 
     Their sum alone would be no better than np.log. But from what is near the first it can be taken
     away first, and the error of the rest is that of a logarithm between -0.35 and 0.35.
@@ -93,8 +92,7 @@ def log_softmax(x, axis=0):
 
 
 def below_top(x, top, out=None):
-    """x - top, where top is the maximum along axis 0. A lone infinity is 0 below itself: it is
-    sure.
+    """x - top, the maximum along axis 0. A lone infinity is 0 below itself, for it is sure.
 
     >>> with np.errstate(invalid="ignore"):
     ...     print(below_top(np.array([0.0, np.inf]), np.inf))
@@ -176,15 +174,6 @@ def times(weights, numbers):
     [0. 6.]
     """
     return np.where(weights == 0, 0, weights * numbers)
-
-
-def above(gap):
-    """1 for numbers above 0 and 0 for others, the slope of a hinge; of NaN it is NaN.
-
-    >>> print(above(np.array([-1.0, 0.0, 2.0, np.nan])))
-    [ 0.  0.  1. nan]
-    """
-    return np.heaviside(gap, 0)
 
 
 def sums_of_others(block):

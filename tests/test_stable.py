@@ -95,9 +95,7 @@ def test_the_own_entry_is_set_apart():
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
 def test_a_logarithm_in_two_parts(dtype):
-    """The first exact times a count, the second small; together the logarithm, over the whole
-    range.
-    """
+    """The first is exact times a count, the second small, and their sum the logarithm."""
     kind, rng = np.finfo(dtype), np.random.default_rng(0)
     digits = rng.uniform(1, 2, 800).astype(dtype)
     x = np.ldexp(digits, rng.integers(kind.minexp - kind.nmant, kind.maxexp, 800))
@@ -118,8 +116,8 @@ def test_a_lone_infinite_logit_is_sure():
     """Of two, nothing is certain, nor if all are ruled out."""
     inf, nan = np.inf, np.nan
     for logits, expected in (([0, inf, -inf], [-inf, 0, -inf]), ([inf], [0]),
-                             ([0, -inf], [0, -inf]),
-                             ([inf, inf, 0], [nan] * 3), ([-inf, -inf], [nan] * 2)):
+                             ([0, -inf], [0, -inf]), ([inf, inf, 0], [nan] * 3),
+                             ([-inf, -inf], [nan] * 2)):
         rows = np.tile(np.array(logits, float), (3, 1))
         with np.errstate(all="ignore"):
             np.testing.assert_array_equal(stable.log_softmax(rows, axis=1), [expected] * 3)
