@@ -69,6 +69,7 @@ class Case:
     extremes_as_torch: bool = True       # torch itself survives the extremes
     any_number: bool = True        # all arguments may be any real number
     summands: Callable = lambda arrays: []    # sizes of the terms whose differences gradients are
+    rounded: Callable = lambda arrays, options: 0.0    # what a value is taken from, once rounded
     slack: float = 1               # by how much torch itself is less accurate
 
     def __str__(self):
@@ -293,6 +294,11 @@ CLASSIFICATION = [
     ),
 ]
 
+def rate_of_logs(arrays, options):
+    """eˣ, from which y x is taken."""
+    return np.exp(arrays[0].astype(float)) if options.get("log_input", True) else 0.0
+
+
 def logs_of_targets(arrays, options):
     """The same shares, as logarithms where they are due; of 0 that is far below."""
     input, target = arrays
@@ -312,7 +318,7 @@ LIKELIHOOD = [
         bad_data=[({}, [[0.5], [-1.0]], "target: expected counts, 0 or above, got -1.0"),
                   ({"log_input": False}, [[-0.5], [1.0]],
                    "log_input: expected rates, 0 or above, got -0.5")],
-        minimiser=lambda targets: np.log(np.mean(targets)),
+        minimiser=lambda targets: np.log(np.mean(targets)), rounded=rate_of_logs,
         # x - y·log(x) cancels; see the 50 digits
         any_number=False, extremes_as_torch=False, slack=2,
     ),

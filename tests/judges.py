@@ -139,7 +139,7 @@ def true_results(case, options, arrays):
                 moved = [a + np.maximum(*pair) for a, pair in zip(moved, zip(*moves))]
     vectors = case.summands(arrays) or [0.0] * len(case.loss.predictions)
     parts = formula_of(loss).summands(arrays, settings_of(loss))
-    sizes = [0.0, *map(np.maximum, vectors, parts)]    # a value is no difference of larger things
+    sizes = [case.rounded(arrays, options), *map(np.maximum, vectors, parts)]
     judgements = []
     for exact, size, condition in zip(truth, sizes, moved, strict=True):
         ulp = ulps(exact, dtype)
