@@ -20,7 +20,7 @@ _inside = ContextVar("inside", default=False)    # whether this is the work of a
 _pool = None
 
 
-def set_num_threads(number):
+def set_num_threads(number: int) -> None:
     """Let every loss work on its blocks with so many threads; 1, unless the environment variable
     ``LOSSBOOK_NUM_THREADS`` says otherwise.
 
@@ -41,7 +41,7 @@ def set_num_threads(number):
     _forget()
 
 
-def get_num_threads():
+def get_num_threads() -> int:
     """How many threads work on the blocks of a loss."""
     return _number
 

@@ -4,10 +4,11 @@ Each check takes the argument's name first, so that the message can say it, and 
 in the form in which the losses use it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import fields
 from inspect import signature
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def refuse(name, expected, got, error=ValueError):
     raise error(f"{name}: expected {expected}, got {got}")
 
 
-def one_of(*choices):
+def one_of(*choices: str) -> Callable[[str, Any], str]:
     """The check that a value is one of `choices`."""
     def check(name, value):
         if not isinstance(value, str) or value not in choices:
@@ -38,7 +39,7 @@ def one_of(*choices):
     return check
 
 
-def number(expected, inside):
+def number(expected: str, inside: Callable[[float], bool]) -> Callable[[str, Any], float]:
     """The check that a value is a real number for which `inside` holds; it returns a float."""
     def check(name, value):
         _number(name, value)
@@ -60,7 +61,7 @@ share = number("a number from 0 to 1", lambda value: 0 <= value <= 1)
 cosine = number("a number from -1 to 1", lambda value: -1 <= value <= 1)
 
 
-def flag(name, value):
+def flag(name: str, value: Any) -> bool:
     """True or False."""
     if not isinstance(value, (bool, np.bool_)):
         refuse(name, "True or False", repr(value), TypeError)
@@ -101,14 +102,14 @@ def declared(loss):
                    + ", ".join(loss.arguments), ", ".join(named), TypeError)
 
 
-def function(name, value):
+def function(name: str, value: Any) -> Any:
     """None, or something to call."""
     if value is not None and not callable(value):
         refuse(name, "None or a function", repr(value), TypeError)
     return value
 
 
-def weight(name, value):
+def weight(name: str, value: Any) -> Any:
     """None, or an array of finite numbers, 0 or above; True is 1 and False 0."""
     if value is None:
         return None
@@ -122,7 +123,7 @@ def weight(name, value):
     return array
 
 
-def balance(name, value):
+def balance(name: str, value: Any) -> Any:
     """None, one number from 0 to 1, or an array of weights."""
     return share(name, value) if isinstance(value, Real) else weight(name, value)
 
@@ -356,7 +357,7 @@ def unused(name, value, default, where):
         refuse(name, f"the default {where}", value)
 
 
-def one_or_two(name, value):
+def one_or_two(name: str, value: Any) -> int:
     """The integer 1 or 2."""
     if not _number(name, value) or value not in (1, 2):
         refuse(name, "1 or 2", repr(value))
@@ -430,7 +431,7 @@ def _rows(scores, axis):
     return tuple(rows)
 
 
-def integer(name, value):
+def integer(name: str, value: Any) -> int:
     """An integer."""
     if not isinstance(value, Integral) or isinstance(value, (bool, np.bool_)):
         refuse(name, "an integer", repr(value), TypeError)

@@ -154,13 +154,13 @@ class Loss(Generic[Slopes]):
             return call.args
         return arrays
 
-    # What a loss says of itself
+    # What a loss says of itself; `**named` lets checkers take an override with names of its own
 
-    def fitted(self, *arrays):
+    def fitted(self, *arrays: Any, **named: Any) -> Any:
         """The loss itself, or that of another shape which these arrays ask for."""
         return self
 
-    def prepare(self, *arrays):
+    def prepare(self, *arrays: Any, **named: Any) -> Any:
         """The arguments as arrays of the right type and shape."""
         raise NotImplementedError(f"{type(self).__name__} has no prepare, which returns the "
                                   "arguments as arrays")
@@ -172,29 +172,29 @@ class Loss(Generic[Slopes]):
         """Yield the losses of a block, then their gradient, then their curvature."""
         raise NotImplementedError
 
-    def weights(self, *block):
+    def weights(self, *block: Any, **named: Any) -> Any:
         """What multiplies each term; None if that is 1."""
 
-    def weights_in_mean(self, *block):
+    def weights_in_mean(self, *block: Any, **named: Any) -> Any:
         """What multiplies it besides in a mean."""
 
-    def unread(self, weights, *block):
+    def unread(self, weights: Any, *block: Any, **named: Any) -> Any:
         """Which elements or rows count for nothing, whatever stands there; None if all count."""
         return None if weights is None or weights.all() else weights == 0
 
-    def denominator(self, *arrays):
+    def denominator(self, *arrays: Any, **named: Any) -> Any:
         """What `mean` divides the sum by."""
         return prod(self.value_shape(*arrays))
 
-    def value_shape(self, *arrays):
+    def value_shape(self, *arrays: Any, **named: Any) -> Any:
         """The shape of the unreduced loss."""
         raise NotImplementedError
 
-    def block_shape(self, *block):
+    def block_shape(self, *block: Any, **named: Any) -> Any:
         """That of a block's."""
         raise NotImplementedError
 
-    def outer(self, sum, count):
+    def outer(self, sum: Any, count: Any, /) -> Iterator[Any]:
         """Yield what the sum of the terms and the count make, and its slope in the sum."""
         divisor = divisor_of(self.reduction, count)
         yield sum / divisor

@@ -11,8 +11,9 @@
     no row has a term of its own: a contrastive loss, or a likelihood of who came first.
 """
 
+from collections.abc import Iterator
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class Elementwise(Loss[Slopes]):
     extras: ClassVar[tuple[str, ...]] = ()        # options, arrays, that `terms` takes as well
     block_bytes: ClassVar[int] = 1 << 19          # of one operand; measured, see benchmarks/
 
-    def prepare(self, *arrays):
+    def prepare(self, *arrays: Any, **named: Any) -> Any:
         arrays = checks.reals(self.arguments, arrays)
         first, expected = self.arguments[0], arrays[0].shape
         for name, array in zip(self.arguments[1:], arrays[1:]):
@@ -46,7 +47,7 @@ class Elementwise(Loss[Slopes]):
                 checks.broadcast(name, weight, expected, first)
         return arrays
 
-    def value_shape(self, *arrays):
+    def value_shape(self, *arrays: Any, **named: Any) -> Any:
         return arrays[0].shape
 
     block_shape = value_shape
@@ -118,7 +119,7 @@ class Rowwise(Loss[Slopes]):
     few: ClassVar[int] = 64    # up to which length `terms` is given copies with that axis outermost
     rows_bytes: ClassVar[int] = 1 << 21    # of a block; more calls for each than elementwise
 
-    def value_shape(self, *arrays):
+    def value_shape(self, *arrays: Any, **named: Any) -> Any:
         return self._axis_first(arrays[0]).shape[1:]
 
     def layout(self, arrays, outputs):
@@ -155,7 +156,7 @@ class Rowwise(Loss[Slopes]):
         outputs = [part.seen(view) for part, view in zip(outputs, views)]
         return Block(parts, buffers, buffers, outputs)
 
-    def block_shape(self, *block):
+    def block_shape(self, *block: Any, **named: Any) -> Any:
         return block[0].shape[1:]
 
     def _axis_first(self, array):
@@ -175,7 +176,7 @@ class Whole(Loss[Slopes]):
     def cuts(self, first):
         return [...]
 
-    def block_shape(self, *block):
+    def block_shape(self, *block: Any, **named: Any) -> Any:
         return self.value_shape(*block)
 
     def block(self, given, outputs, where):
@@ -189,10 +190,10 @@ class Setwise(Whole[Slopes]):
     each of the shape of its prediction. Parts of a set have no sums that add up.
     """
 
-    def prepare(self, *arrays):
+    def prepare(self, *arrays: Any, **named: Any) -> Any:
         return checks.reals(self.arguments, arrays)
 
-    def value_shape(self, *arrays):
+    def value_shape(self, *arrays: Any, **named: Any) -> Any:
         return arrays[0].shape[:1]
 
     def cuts(self, first):
@@ -218,7 +219,7 @@ class OfSums(Loss[Slopes]):
 
     block_bytes: ClassVar[int] = 1 << 19
 
-    def kept(self, axes):
+    def kept(self, axes: int) -> Any:
         """The axes, of so many, that number the groups; sums go over all others."""
         return ()
 
@@ -228,17 +229,17 @@ class OfSums(Loss[Slopes]):
         """
         return 0
 
-    def prepare(self, *arrays):
+    def prepare(self, *arrays: Any, **named: Any) -> Any:
         arrays = checks.reals(self.arguments, arrays)
         for name, array in zip(self.arguments[1:], arrays[1:]):
             checks.shape(name, array, arrays[0].shape, self.arguments[0])
         return arrays
 
-    def outer(self, *sums):
+    def outer(self, *sums: Any, **named: Any) -> Iterator[Any]:
         """Yield the loss of each group, its slopes in the sums, and the bends."""
         raise NotImplementedError(f"{type(self).__name__} has no outer, which makes it of the sums")
 
-    def value_shape(self, *arrays):
+    def value_shape(self, *arrays: Any, **named: Any) -> Any:
         return tuple(arrays[0].shape[axis] for axis in self.kept(arrays[0].ndim))
 
     def evaluate(self, arrays, wanted, total=None):

@@ -1,11 +1,14 @@
 """What the parts of a data set add to a loss: numbers that add up, wherever the parts are."""
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lossbook import checks
+
+if TYPE_CHECKING:
+    from lossbook.loss import Value
 
 __all__ = ["Sums"]
 
@@ -33,21 +36,21 @@ class Sums:
     """
 
     loss: Any
-    numbers: tuple
+    numbers: tuple[Any, ...]
     exponent: int = 0
     grouped: bool = False
 
     @property
-    def value(self):
+    def value(self) -> "Value":
         """The loss of all that was added up; the mean of nothing is refused, as ever."""
         return self.loss.value_of(self)
 
     @property
-    def count(self):
+    def count(self) -> Any:
         """What a mean divides by."""
         return self.numbers[1]
 
-    def __add__(self, other):
+    def __add__(self, other: "Sums | int") -> "Sums":
         if isinstance(other, int) and other == 0:    # where `sum` begins
             return self
         if not isinstance(other, Sums):

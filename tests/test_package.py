@@ -223,7 +223,9 @@ from typing import Any
 
 import numpy as np
 from lossbook import (CrossEntropyLoss, Elementwise, FocalLoss, GaussianNLLLoss, HuberLoss,
-                      KLDivLoss, LinearCrossEntropyLoss, Loss, Rowwise, entropy)
+                      KLDivLoss, LinearCrossEntropyLoss, Loss, OfSums, Rowwise, Sums, entropy,
+                      get_num_threads, option, set_num_threads)
+from lossbook.checks import share
 
 loss: Loss = HuberLoss(delta=2.0, reduction="sum")
 loss([1.0, 2.0], np.zeros(2))
@@ -234,10 +236,21 @@ print(of_mean.sum() + of_var.sum(), KLDivLoss(reduction="batchmean")(slope, slop
 weighted = CrossEntropyLoss(weight=[1.0, 2.0], label_smoothing=0.1, ignore_index=0)
 print(weighted([[0.0, 1.0]], [1]), FocalLoss(alpha=0.25)(0.0, 1.0), entropy([0.5, 0.5], base=2))
 print(LinearCrossEntropyLoss()([0.0], [[1.0]], [0], linear_bias=None))
+total: Sums = loss.sums([1.0], [0.0]) + loss.sums([2.0], [0.0])
+print(total.value, loss.grad([1.0], [0.0], sums=total), set_num_threads(2), get_num_threads() + 1)
 
 
 class Pinball(Elementwise):
-    level: float = 0.5
+    level: float = option(0.5, share)
+
+    def prepare(self, input: Any, target: Any) -> Any:
+        return super().prepare(input, np.asarray(target))
+
+    def denominator(self, input: Any, target: Any) -> float:
+        return float(input.size)
+
+    def weights(self, input: Any, target: Any) -> Any:
+        return None
 
     def terms(self, input: Any, target: Any) -> Iterator[Any]:
         yield np.maximum(self.level * (target - input), (1 - self.level) * (input - target))
@@ -255,6 +268,17 @@ class Pair(Rowwise[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]):
         yield other, one
 
 
+class Dice(OfSums):
+    def terms(self, input: Any, target: Any) -> Iterator[Any]:
+        yield input * target, input + target
+        yield target, 1.0
+
+    def outer(self, overlap: Any, sizes: Any) -> Iterator[Any]:
+        yield 1 - 2 * overlap / sizes
+        yield -2 / sizes, 2 * overlap / sizes**2
+
+
+print(Dice()([0.5], [1.0]))
 print(Pinball(level=0.9).grad([1.0], [2.0]).shape, Pair().grad([1.0], [2.0])[1].shape)
 """
 
@@ -285,7 +309,7 @@ print(lossbook.GaussianNLLLoss().grad([0.0], [1.0], [2.0]).shape)     # reportAt
 """
 
 CALLS = {f"lossbook.{name}().{method}(1.0)": (name, method) for name in CATALOGUE
-         for method in ("__call__", "grad", "value_and_grad", "curvature")}
+         for method in ("__call__", "grad", "value_and_grad", "curvature", "sums")}
 FUNCTIONS = [*(f"lossbook.{name}" for name in lossbook.__all__ if name not in CATALOGUE),
              *(f"lossbook.CTCLoss.{name}" for name in ("grad_logits", "posterior", "best_path")),
              *(f"lossbook.probability.{name}" for name, made in vars(probability).items()
