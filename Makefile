@@ -7,6 +7,8 @@ READY   := $(VENV)/ready
 SITE    := _build/html
 NB      ?=
 ARGS    ?=
+PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
+UNPIN   :=
 
 # A second run must equal the first: one thread, and nobody's own settings.
 export OMP_NUM_THREADS         := 1
@@ -15,23 +17,24 @@ export IPYTHONDIR              := $(CURDIR)/$(VENV)/ipython
 export MPLCONFIGDIR            := $(CURDIR)/$(VENV)/matplotlib
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help book test test-package test-notebooks test-site look faults lab refresh bench clean
+.PHONY: help book test test-package test-notebooks test-site look newest faults lab refresh bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make book      build the site from the stored outputs, print the path of its first page'
 	@echo 'make test      test the package, re-run and compare every notebook, build the site and check it'
 	@echo '               (or one part of it: test-package, test-notebooks, test-site)'
+	@echo 'make newest    test package and notebooks with the newest torch and NumPy, in .venv-newest'
 	@echo 'make lab       open the notebooks in JupyterLab'
 	@echo 'make refresh   run all notebooks and store their outputs (NB=book/intro.ipynb: only this one)'
 	@echo 'make faults    plant faults in a copy and see that the tests find each (FAULT=word: only these)'
 	@echo 'make bench     measure speed and accuracy beside torch'
-	@echo 'make clean     remove what was built (not .venv)'
+	@echo 'make clean     remove what was built (not .venv and .venv-newest)'
 
 # The first Python that is new enough; PYTHON=/path/to/python chooses, and then no other is tried.
 $(READY): requirements.txt pyproject.toml
 	@if [ ! -x $(PY) ] || ! $(PY) -c '' 2>/dev/null; then \
-	  for python in $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11 python); do \
+	  for python in $(if $(PYTHON),"$(PYTHON)",$(PYTHONS)); do \
 	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
 	  done; \
 	  if [ -z "$$found" ]; then echo 'lossbook needs Python 3.11 or later: none found (PYTHON=/path/to/python names one)' >&2; exit 1; fi; \
@@ -39,7 +42,8 @@ $(READY): requirements.txt pyproject.toml
 	  "$$found" -m venv --clear $(VENV) || { echo 'Could not create $(VENV): on Debian, apt install python3-venv' >&2; exit 1; }; \
 	fi
 	@echo 'Installing requirements.txt into $(VENV) (minutes the first time)'
-	@$(PY) -m pip install -qq --disable-pip-version-check -r requirements.txt
+	@sed -E 's/^($(UNPIN))==[^ ;]+/\1/' requirements.txt >$(VENV)/requirements.txt
+	@$(PY) -m pip install -qq --disable-pip-version-check --upgrade -r $(VENV)/requirements.txt
 	@echo 'Installing lossbook (editable)'
 	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(PY) -m pip check -q --disable-pip-version-check || $(PY) -m pip check --disable-pip-version-check
@@ -78,6 +82,13 @@ look: $(READY)
 	@echo; echo '== 3/3  the site, page by page in a browser'
 	@LOSSBOOK_SITE=$(SITE) $(PY) -m pytest -q tests/test_site.py -n 2 $(ARGS)
 
+# The newest torch and NumPy that pip finds, on the newest Python, in a folder of its own: .venv stays as it
+# is. Both phases run, whatever the first one says.
+newest:
+	@rm -f .venv-newest/ready
+	@$(MAKE) --no-print-directory -k VENV=.venv-newest UNPIN='numpy|torch' \
+	  PYTHONS='python3.14 python3.13 python3.12 python3.11 python3 python' test-package test-notebooks
+
 lab: $(READY)
 	@$(VENV)/bin/jupyter-lab --notebook-dir=book
 
@@ -92,4 +103,4 @@ bench: $(READY)
 
 clean:
 	rm -rf _build build *.egg-info .pytest_cache .hypothesis .coverage
-	find . -path ./$(VENV) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
+	find . -path './.venv*' -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +

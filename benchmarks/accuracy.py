@@ -18,8 +18,7 @@ def accuracy(quick=False):
     """One row for each loss, option, type, kind of input and result."""
     rows = []
     for case in CASES:
-        covered = [options for options in case.options if not set(options) & set(case.left_out)]
-        for options in covered[:1] if quick else covered:
+        for options in case.options[:1] if quick else case.options:
             for dtype in (np.float64, np.float32):
                 rows += of_case(case, options, dtype)
     return rows

@@ -104,12 +104,12 @@ def test_signature_is_that_of_torch_without_the_legacy_names(case):
 
 @each_row
 def test_docstring_has_its_parts(case):
-    text = case.loss.__doc__
+    text = inspect.getdoc(case.loss)    # Python 3.13 takes the indentation out when it compiles
     for part in (".. math::", "Called as", "float32 or float64", "Raises", "Source:", ">>>"):
         assert part in text, f"{case}: the docstring has no {part!r}"
     assert "mean divides" in text or "``mean`` divides" in text or case.reductions == ("mean",)
     for option in dataclasses.fields(case.loss):
-        assert option.name == "reduction" or f"    {option.name} : " in text
+        assert option.name == "reduction" or f"\n{option.name} : " in text
 
 
 # ------------------------------------------------------------------ the other two witnesses
