@@ -370,7 +370,7 @@ PITFALLS = {
                              for x in (0, 9)], [0.5514447, 8.0004589]),
         Pitfall("26", "an ignored row of -inf sends NaN back",
                 lambda lib: slope(lib.CrossEntropyLoss(), t([[0, 0], [-inf, -inf]]),
-                                  tensor([0, -100])), [-0.5, 0.5, nan, nan]),
+                                  tensor([0, -100])), [-0.5, 0.5, nan, nan], [-0.5, 0.5, 0, 0]),
         Pitfall("27", "a logit of -inf: 0 by index, NaN by one-hot, inf when smoothed",
                 lambda lib: [lib.CrossEntropyLoss(label_smoothing=share)(t([[0, -inf]]), target)
                              for share, target in (
