@@ -12,7 +12,7 @@ book/_static/trellis.js.
 import html as markup
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import sympy as sp
 
@@ -218,7 +218,8 @@ logits = tuple(Slider(str(x), f"logit {_text(str(x))}", -5, 5, 0.1, start)
                for x, start in zip(xs, (2, 1, 0)))
 is_label = [sp.Piecewise((1, sp.Eq(label_class, k)), (0, True)) for k in range(3)]
 smoothed = [(1 - smoothing) * own + smoothing / 3 for own in is_label]
-of_distribution = FORMULAS["CrossEntropyLoss"].special["target", float]
+# No logit is infinite here, so none needs the floors under 0 · ∞.
+of_distribution = replace(FORMULAS["CrossEntropyLoss"].special["target", float], floors={})
 cross_entropy = [expr.subs(dict(zip(ps, smoothed))) for expr in of_size(of_distribution, 3)]
 probabilities = entries(softmax, of_distribution, 3)
 heated = [expr.subs({x: x / temperature for x in xs}) for expr in probabilities]
