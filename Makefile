@@ -7,6 +7,7 @@ READY   := $(VENV)/ready
 SITE    := _build/html
 NB      ?=
 ARGS    ?=
+FONTS   ?=
 
 # A second run must equal the first: one thread, and nobody's own settings.
 export OMP_NUM_THREADS         := 1
@@ -74,9 +75,11 @@ test-site: book
 	@$(MAKE) --no-print-directory look
 
 # With CI=true a missing browser is an error, elsewhere its checks are skipped with a line that says so.
+# FONTS names a set of tools/fonts.py to draw the pages with, in place of this machine's own fonts.
 look: $(READY)
 	@echo; echo '== 3/3  the site, page by page in a browser'
-	@LOSSBOOK_SITE=$(SITE) $(PY) -m pytest -q tests/test_site.py -n 2 $(ARGS)
+	@$(if $(FONTS),fonts=$$($(PY) -m tools.fonts $(FONTS)) && export FONTCONFIG_FILE="$$fonts" LOSSBOOK_FONTS=$(FONTS) &&) \
+	  LOSSBOOK_SITE=$(SITE) $(PY) -m pytest -q tests/test_site.py -n 2 $(ARGS)
 
 lab: $(READY)
 	@$(VENV)/bin/jupyter-lab --notebook-dir=book
