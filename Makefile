@@ -9,6 +9,7 @@ NB      ?=
 ARGS    ?=
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
 UNPIN   :=
+FONTS   ?=
 
 # A second run must equal the first: one thread, and nobody's own settings.
 export OMP_NUM_THREADS         := 1
@@ -78,9 +79,11 @@ test-site: book
 	@$(MAKE) --no-print-directory look
 
 # With CI=true a missing browser is an error, elsewhere its checks are skipped with a line that says so.
+# FONTS names a set of tools/fonts.py to draw the pages with, in place of this machine's own fonts.
 look: $(READY)
 	@echo; echo '== 3/3  the site, page by page in a browser'
-	@LOSSBOOK_SITE=$(SITE) $(PY) -m pytest -q tests/test_site.py -n 2 $(ARGS)
+	@$(if $(FONTS),fonts=$$($(PY) -m tools.fonts $(FONTS)) && export FONTCONFIG_FILE="$$fonts" LOSSBOOK_FONTS=$(FONTS) &&) \
+	  LOSSBOOK_SITE=$(SITE) $(PY) -m pytest -q tests/test_site.py -n 2 $(ARGS)
 
 # The newest torch and NumPy that pip finds, on the newest Python, in a folder of its own: .venv stays as it
 # is. Both phases run, whatever the first one says.

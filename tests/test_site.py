@@ -72,6 +72,15 @@ def test_page(name, browser, address, shared, record_property):
         pytest.fail("\n".join([name, *seen.problems]), pytrace=False)
 
 
+def test_fonts(tab, address, record_property):
+    """Text is drawn in the set of fonts that was asked for (`make look FONTS=noto`), if one was."""
+    website.open_page(tab, address + FIRST)
+    drawn = website.fonts(tab, "article p") | website.fonts(tab, "article pre")
+    record_property("page", f"drawn in {', '.join(sorted(drawn))}")
+    asked = os.environ.get("LOSSBOOK_FONTS", "").partition("-")[0]
+    assert drawn and all(family.lower().startswith(asked) for family in drawn), drawn
+
+
 @pytest.mark.parametrize("name", [name for name in PAGES if name != "index.html"])
 def test_page_has_a_description(name):
     said = website.document(SITE / name).description

@@ -10,7 +10,7 @@ import yaml
 from docutils import nodes
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tools import faults, guards, lossbook_site, make_inventories, refresh, website
+from tools import faults, fonts, guards, lossbook_site, make_inventories, refresh, website
 from tools.notebooks import ROOT, canonical, code_cells, notebooks, read
 
 LOSS, OTHER = "book/regression/trial_loss.ipynb", "book/foundations/trial.ipynb"
@@ -443,3 +443,56 @@ def looked_at(browser, folder, body):
         "47494638396101000100800000000000ffffff2c00000000010001000002024401003b"))
     with website.served(folder) as base:
         return website.look(browser, base, "a.html").problems
+
+
+# ------------------------------------------------------------------------------- other fonts
+
+@pytest.fixture
+def apt(tmp_path, monkeypatch):
+    """A machine whose apt-get and dpkg-deb are these shell scripts."""
+    def install(name, script):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    monkeypatch.setattr(fonts, "FOLDER", tmp_path / "fonts")
+    install("dpkg-deb", 'mkdir -p $3/usr && cp $2 $3/usr/${2%.deb}.ttf')
+    return install
+
+
+def test_a_set_of_fonts_is_fetched_once_and_described(apt, tmp_path, capsys):
+    apt("apt-get", 'shift 2; for name; do echo $name > $name.deb; done')
+    fonts.main(["dejavu-extra"])
+    settings = tmp_path / "fonts/dejavu-extra/fonts.conf"
+    assert capsys.readouterr().out == f"{settings}\n"
+    assert f"<dir>{settings.parent}</dir>" in settings.read_text()
+    found = {path.name for path in settings.parent.rglob("*.ttf")}
+    assert found == {"fonts-dejavu-core.ttf", "fonts-dejavu-extra.ttf"}
+    apt("apt-get", "exit 1")
+    fonts.main(["dejavu-extra"])
+    assert capsys.readouterr().out == f"{settings}\n"
+
+
+def test_a_fresh_machine_first_hears_of_packages(apt, tmp_path, monkeypatch):
+    known = tmp_path / "known"
+    apt("apt-get", f"case $1 in update) touch {known};; *) cat {known} && touch $3.deb;; esac")
+    monkeypatch.setattr(fonts.os, "geteuid", lambda: 1000)
+    with pytest.raises(SystemExit, match="not fetched. cat: "):
+        fonts.main(["noto"])
+    monkeypatch.setattr(fonts.os, "geteuid", lambda: 0)
+    fonts.main(["noto"])
+    assert (tmp_path / "fonts/noto/usr/fonts-noto-core.ttf").exists()
+
+
+@pytest.mark.parametrize("script, message", [
+    ("echo 'Reading' >&2; echo 'E: No network' >&2; exit 100",
+     "fonts-noto-core: not fetched. E: No network"),
+    (None, "fonts-noto-core: not fetched, for there is no apt-get here"),
+])
+def test_fonts_that_are_not_to_be_had_are_said_in_a_line(apt, tmp_path, monkeypatch, script,
+                                                         message):
+    apt("apt-get", script) if script else monkeypatch.setenv("PATH", "")
+    with pytest.raises(SystemExit, match=message):
+        fonts.main(["noto"])
+    assert not (tmp_path / "fonts/noto").exists()

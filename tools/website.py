@@ -420,6 +420,17 @@ def too_wide(tab, width: int, check: str) -> list[str]:
     return problems
 
 
+def fonts(tab, selector: str) -> set[str]:
+    """The families that a browser has drawn the text of the first such element with."""
+    inspector = tab.context.new_cdp_session(tab)
+    for domain in "DOM", "CSS":
+        inspector.send(f"{domain}.enable")
+    page = inspector.send("DOM.getDocument")["root"]
+    found = inspector.send("DOM.querySelector", {"nodeId": page["nodeId"], "selector": selector})
+    drawn = inspector.send("CSS.getPlatformFontsForNode", found)
+    return {font["familyName"] for font in drawn["fonts"]}
+
+
 def search(tab, base: str, words: str) -> list[str]:
     """The titles that the site's search finds for some words, best first."""
     tab.goto(f"{base}search.html")
