@@ -2,12 +2,14 @@
 
 import dataclasses
 import warnings
+from unittest import mock
 
 import mpmath
 import numpy as np
 import torch
 
 from cases import city_block
+from lossbook import kernels
 from lossbook.symbolic import FORMULAS, sides
 
 
@@ -52,25 +54,34 @@ def assert_accurate(case, options, arrays, bar=4):
     of its parts.
     """
     arrays = case.fit(arrays, options)
-    whats, judges = ("value", *case.loss.predictions), true_results(case, options, arrays)
+    judges = true_results(case, options, arrays)
+    for way, results in ways(case, options, arrays).items():
+        for what, result, judge in zip(("value", *case.loss.predictions), results, judges,
+                                       strict=True):
+            if result is not None:
+                errors = judge.errors(result)
+                worst = np.unravel_index(np.argmax(errors), errors.shape)
+                assert errors[worst] <= bar, (
+                    f"{case.loss.__name__}, {what} {way}: {np.asarray(result)[worst]!r} "
+                    f"instead of {mpmath.nstr(judge.truth[worst], 20)}")
 
-    def compare(kind, computed):
-        for what, result, judge in zip(whats, computed, judges, strict=True):
-            if result is None:
-                continue
-            errors = judge.errors(result)
-            worst = np.unravel_index(np.argmax(errors), errors.shape)
-            assert errors[worst] <= bar, (
-                f"{case.loss.__name__}, {what}{kind}: {np.asarray(result)[worst]!r} instead of "
-                f"{mpmath.nstr(judge.truth[worst], 20)}")
 
-    value, gradient = unreduced(case, options).value_and_grad(*arrays)
-    compare("", (value, *in_tuple(gradient)))
-    if "sum" in case.reductions:    # which may take a kernel; the sum over one row is its value
+def ways(case, options, arrays):
+    """Value and gradients by each way through the package; None where it is the sum of many."""
+    loss = unreduced(case, options)
+    value, gradient = loss.value_and_grad(*arrays)
+    found = {"unreduced": (value, *in_tuple(gradient))}
+    if kernels.of(case.loss):
+        with mock.patch.object(kernels, "of", lambda loss: None):
+            by_terms, slopes = loss.value_and_grad(*arrays)
+        found["by terms"] = by_terms, *in_tuple(slopes)
+    if "sum" in case.reductions:
         loss = case.loss(**options, reduction="sum")
-        compare(" of the sum", (None, *in_tuple(loss.value_and_grad(*arrays)[1])))
+        found["of the sum"] = None, *in_tuple(loss.value_and_grad(*arrays)[1])
         values = [loss.value_and_grad(*row)[0] for row in case.one_by_one(arrays)]
-        compare(" of the sum", (np.reshape(values, value.shape), *[None] * (len(whats) - 1)))
+        nothing = [None] * len(case.loss.predictions)
+        found["of a sum of one"] = np.reshape(values, value.shape), *nothing
+    return found
 
 
 def samples(case, dtype):
@@ -96,8 +107,7 @@ class Judgement:
 
     truth: np.ndarray    # of mpmath numbers
     ulp: np.ndarray      # of each
-    parts: np.ndarray    # the same, or that of what it is a sum or a difference of
-    unit: np.ndarray     # the latter, plus what the rounding of the arguments does to it
+    unit: np.ndarray     # that of it or its parts, plus what rounded arguments do to it
 
     def errors(self, computed):
         """In these units; infinite where only one of both is finite, 0 where nothing is certain."""
@@ -144,7 +154,7 @@ def true_results(case, options, arrays):
     for exact, size, condition in zip(truth, sizes, moved, strict=True):
         ulp = ulps(exact, dtype)
         parts = np.maximum(ulp, ulps(np.broadcast_to(size, exact.shape), dtype))
-        judgements.append(Judgement(exact, ulp, parts, condition + parts))
+        judgements.append(Judgement(exact, ulp, condition + parts))
     return judgements
 
 

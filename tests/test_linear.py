@@ -277,7 +277,7 @@ def test_accurate_to_four_units_where_the_logits_are_exact(target, options, dtyp
                                            (value[0], *slopes), sizes, strict=True):
             truth = np.asarray(truth, object)
             ulp, parts = ulps(truth, dtype), ulps(np.broadcast_to(size, truth.shape), dtype)
-            errors = Judgement(truth, ulp, parts, np.maximum(ulp, parts)).errors(ours)
+            errors = Judgement(truth, ulp, np.maximum(ulp, parts)).errors(ours)
             assert errors.max() <= 4, f"{what} of {call}"
 
 
