@@ -14,7 +14,7 @@ import pytest
 import lossbook
 from cases import CASES, WEIGHT
 from judges import assert_accurate, in_tuple
-from lossbook import Rowwise
+from lossbook import Rowwise, kernels
 from lossbook.kernels import dot
 
 DTYPES = (np.float64, np.float32)
@@ -185,4 +185,6 @@ def test_scores_at_a_corner_are_not_sorted(gap):
     loss = lossbook.MultiLabelMarginLoss(reduction="sum")
     for sign, score in itertools.product((-1, 1), np.linspace(0.05, 0.95, 19)):
         x, target = np.array([[score, score - 1 + sign * gap, -5.0]]), np.array([[0, -1, -1]])
-        np.testing.assert_array_equal(loss.value_and_grad(x, target)[1], loss.grad(x, target))
+        found = loss.grad(x, target)
+        with mock.patch.object(kernels, "of", lambda loss: None):
+            np.testing.assert_array_equal(found, loss.grad(x, target))
