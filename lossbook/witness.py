@@ -374,7 +374,7 @@ def _known_name(loss):
 def _sympy_witness(formula, options, arrays):
     """Value and gradients; what is added up in them; and both with the slopes of either side."""
     value, slopes = formula.evaluate(arrays, options)
-    pairs = [(value, slopes), formula.sized.evaluate(arrays, options)]
+    pairs = [(value, slopes), formula.evaluate(arrays, options, sizes=True)]
     pairs += [(value, slopes) for slopes in sides(formula, arrays, options)]
     reduction = options.get("reduction", "mean")
     # A loss of the whole array is reduced already.

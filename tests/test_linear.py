@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossbook import BCEWithLogitsLoss, CrossEntropyLoss, LinearCrossEntropyLoss, linear
-from lossbook.symbolic import FORMULAS, NotProved, prove, to_numpy
+from lossbook.symbolic import FORMULAS, NotProved, When, prove, to_numpy
 from lossbook.symbolic.linear import ONLINE
 from lossbook.witness import three_witnesses
 from judges import Judgement, ulps
@@ -200,7 +200,7 @@ def test_what_torch_refuses_is_refused():
 @pytest.mark.parametrize("name", ["labels", "probabilities"])
 def test_textbook_gradients_are_proved_for_any_number_of_classes_and_features(name):
     formula = FORMULAS["LinearCrossEntropyLoss"]
-    formula = formula if name == "labels" else formula.special["target", float]
+    formula = formula if name == "labels" else dict(formula.special)[When("target", float)]
     assert [equation.rhs for equation in formula.prove()] == list(formula.textbook)
     for derived, claim in zip(formula.gradient, formula.textbook):
         for wrong in (-claim, 2 * claim, claim + 1):

@@ -57,7 +57,7 @@ def symbols(formula):
     if formula.index is not None:
         k, _, last = formula.index
         found |= {k} | sp.sympify(last).free_symbols
-    for other in formula.special.values():
+    for _, other in formula.special:
         found |= {*other.arguments.values(), *other.options.values()}
     return {re.sub(r"_\{\d\}$", "", sp.latex(symbol)) for symbol in found}
 

@@ -14,8 +14,8 @@ import sympy as sp
 import torch
 
 from judges import settled
-from lossbook.symbolic import (FORMULAS, Formula, NotProved, grad, prove, relu, sigmoid, softplus,
-                               step, to_js, to_mpmath, to_numpy, to_torch)
+from lossbook.symbolic import (FORMULAS, Formula, NotProved, When, grad, prove, relu, sigmoid,
+                               softplus, step, to_js, to_mpmath, to_numpy, to_torch)
 
 x, y, z = sp.symbols("x y z", real=True)
 a, b = sp.symbols("a b", positive=True)
@@ -23,9 +23,9 @@ a, b = sp.symbols("a b", positive=True)
 # Every formula of the registry and those that stand in for it at special settings.
 def with_special(name, formula):
     yield name, formula
-    for (option, setting), other in formula.special.items():
-        text = " given" if setting is ... else f"={setting}"
-        yield from with_special(f"{name} {option}{text}", other)
+    for condition, other in formula.special:
+        text = condition if isinstance(condition, When) else condition.__name__
+        yield from with_special(f"{name} {text}", other)
 
 
 ALL = {name: formula for each in FORMULAS.items() for name, formula in with_special(*each)}

@@ -9,13 +9,14 @@ import sympy as sp
 
 from lossbook import CrossEntropyLoss, FocalLoss, MultiLabelSoftMarginLoss, MultiMarginLoss, NLLLoss
 from lossbook.symbolic import FORMULAS, NotProved, grad, prove, relu, softplus, step
-from lossbook.symbolic.formulas import focal_classes
+from lossbook.symbolic.formulas import (cross_entropy_probabilities, focal_balanced, focal_classes,
+                                        multi_margin_squared)
 from lossbook.witness import three_witnesses
 
 ALL = {name: FORMULAS[name] for name in ("NLLLoss", "CrossEntropyLoss", "MultiMarginLoss",
                                          "MultiLabelSoftMarginLoss")}
-ALL["CrossEntropyLoss of probabilities"] = ALL["CrossEntropyLoss"].special["target", float]
-ALL["MultiMarginLoss p=2"] = ALL["MultiMarginLoss"].special["p", 2]
+ALL["CrossEntropyLoss of probabilities"] = cross_entropy_probabilities
+ALL["MultiMarginLoss p=2"] = multi_margin_squared
 
 
 # ------------------------------------------------------------------------------------ proofs
@@ -270,7 +271,7 @@ def test_focal_loss_without_gamma_is_cross_entropy():
           ALL["CrossEntropyLoss"].value)
     focal, bce = FORMULAS["FocalLoss"], FORMULAS["BCEWithLogitsLoss"]
     prove(focal.value.subs(focal.options["gamma"], 0), bce.value)
-    balanced = focal.special["alpha", ...]
+    balanced = focal_balanced
     half = {balanced.options["alpha"]: sp.Rational(1, 2), balanced.options["gamma"]: 0}
     prove(2 * balanced.value.subs(half), bce.value)
     with pytest.raises(NotProved):

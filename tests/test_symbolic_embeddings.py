@@ -8,15 +8,14 @@ import torch
 from judges import settled
 from lossbook.embedding import CosineEmbeddingLoss, TripletMarginLoss
 from lossbook.margin import MultiLabelMarginLoss
-from lossbook.symbolic import FORMULAS, NotProved, prove
-from lossbook.symbolic.embeddings import EMBEDDINGS
+from lossbook.symbolic import FORMULAS, NotProved, When, prove
+from lossbook.symbolic.embeddings import EMBEDDINGS, triplet_1
 from lossbook.witness import three_witnesses
 
 ALL = {**EMBEDDINGS,
-       "TripletMarginLoss swap": EMBEDDINGS["TripletMarginLoss"].special["swap", True],
-       "TripletMarginLoss p=1": EMBEDDINGS["TripletMarginLoss"].special["p", 1],
-       "TripletMarginLoss p=1 swap":
-           EMBEDDINGS["TripletMarginLoss"].special["p", 1].special["swap", True]}
+       "TripletMarginLoss swap": dict(EMBEDDINGS["TripletMarginLoss"].special)[When("swap", True)],
+       "TripletMarginLoss p=1": triplet_1,
+       "TripletMarginLoss p=1 swap": dict(triplet_1.special)[When("swap", True)]}
 
 rng = np.random.default_rng(5)
 A, B, D = rng.normal(size=(3, 4, 3))

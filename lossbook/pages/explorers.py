@@ -18,7 +18,8 @@ import sympy as sp
 
 from lossbook.catalogue import CATALOGUE
 from lossbook.symbolic import FORMULAS, grad, to_js
-from lossbook.symbolic.formulas import softmax
+from lossbook.symbolic.formulas import (cross_entropy_probabilities, focal_balanced,
+                                        softmax)
 
 __all__ = ["EXPLORERS", "Explorer", "Slider", "html"]
 
@@ -219,7 +220,7 @@ logits = tuple(Slider(str(x), f"logit {_text(str(x))}", -5, 5, 0.1, start)
 is_label = [sp.Piecewise((1, sp.Eq(label_class, k)), (0, True)) for k in range(3)]
 smoothed = [(1 - smoothing) * own + smoothing / 3 for own in is_label]
 # No logit is infinite here, so none needs the floors under 0 · ∞.
-of_distribution = replace(FORMULAS["CrossEntropyLoss"].special["target", float], floors={})
+of_distribution = replace(cross_entropy_probabilities, floors={})
 cross_entropy = [expr.subs(dict(zip(ps, smoothed))) for expr in of_size(of_distribution, 3)]
 probabilities = entries(softmax, of_distribution, 3)
 heated = [expr.subs({x: x / temperature for x in xs}) for expr in probabilities]
@@ -280,7 +281,7 @@ EXPLORERS = {
     "FocalLoss": elementwise(
         "FocalLoss", prediction(low=-6, high=6, start=-1, of="logit"), share(),
         Slider("alpha", "balance α", 0, 1, 0.05, 0.25), Slider("gamma", "focus γ", 0, 5, 0.1, 2),
-        formula=FORMULAS["FocalLoss"].special["alpha", ...],
+        formula=focal_balanced,
         loss=(0, 3), gradient=(-1, 1), ghost={"gamma": 0}),
     "SoftMarginLoss": elementwise(
         "SoftMarginLoss", prediction(low=-6, high=6, start=-1, of="score"),

@@ -4,7 +4,8 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from .language import exact, step
+from .digits import exact
+from .language import step
 
 __all__ = ["sides"]
 
@@ -45,7 +46,7 @@ def sides(formula, arrays, options=None):
 def _smooth(formula):
     """Whether no slope of the formula, or of those for special settings, distinguishes cases."""
     return (not any(slope.has(*CASES) for slope in formula.computed[1:])
-            and all(map(_smooth, formula.special.values())))
+            and all(_smooth(other) for _, other in formula.special))
 
 
 def _beside(formula, arrays, options, steps):

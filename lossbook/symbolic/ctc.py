@@ -5,15 +5,13 @@ are M paths that spell the target, the j-th of them in class π[j, t] at frame t
 derives the gradient for any target. To have a number, the paths need not be listed: see `spelled`.
 """
 
-import functools
-from dataclasses import replace
-
 import mpmath
 import numpy as np
 import sympy as sp
 
-from .formulas import C, Formula, c, xs
-from .language import DIGITS, exactly
+from .digits import DIGITS, Digits, exactly
+from .formula import Formula
+from .formulas import C, c, xs
 
 __all__ = ["CTC", "spelled"]
 
@@ -48,36 +46,21 @@ def _may_jump(states, s):
     return s % 2 == 1 and (s == 1 or states[s] != states[s - 2])
 
 
-class Spelling(Formula):
-    """A formula over two indices, the frame and the class."""
+class Spelling(Digits):
+    """Sequences of frames, each with its target, by the recursion over `spelled` targets."""
 
-    rounded = 0                                        # of `sized`: the sum in the logarithm itself
-
-    @property
-    def wrt(self):
-        return (xs[frame, c],)
-
-    @property
-    def _symbols(self):
-        return [xs[frame, c], *list(self.arguments.values())[1:]]
-
-    @functools.cached_property
-    def sized(self):
-        sized = replace(self)                          # in the slopes no two signs meet
-        object.__setattr__(sized, "rounded", 1)
-        return sized
-
-    def evaluate(self, arrays, options=None):
+    def evaluate(self, arrays, options):
         """Value and gradient, right to 50 digits, and reduced if `options` has a reduction.
 
-        The mean divides each loss by its target's length, so it is taken here.
+        The mean divides each loss by its target's length, so it is taken here. Of `sizes`, the sum
+        in the logarithm is 1 more; in the slopes no two signs meet.
 
         >>> third = np.log(np.full((3, 3), 1 / 3))
         >>> value, (slopes,) = CTC["CTCLoss"].evaluate([third, [1, 1], 3, 2])
         >>> print(float(value), slopes[0].astype(float))
         3.295836866004329 [ 0. -1.  0.]
         """
-        options = {"blank": 0, "reduction": "none", "zero_infinity": False, **(options or {})}
+        options = {"blank": 0, "reduction": "none", "zero_infinity": False, **options}
         log_probs, targets, input_lengths, target_lengths = map(np.asarray, arrays)
         shape = log_probs.shape
         batch = log_probs if log_probs.ndim == 3 else log_probs[:, None]
@@ -90,7 +73,7 @@ class Spelling(Formula):
             for n, (end, length) in enumerate(zip(input_lengths, target_lengths, strict=True)):
                 target = [int(label) for label in targets[n][:length]]
                 values[n], slopes[:end, n] = _one(batch[:end, n], target, options)
-                values[n] += self.rounded
+                values[n] += self.sizes
                 if options["reduction"] == "mean":
                     count = max(int(length), 1) * len(values)
                     values[n], slopes[:, n] = values[n] / count, slopes[:, n] / count
@@ -122,19 +105,21 @@ def _one(log_probs, target, options):
 
 T, S, M, j, t = sp.symbols("T S M j t", integer=True, positive=True)
 frame = sp.Symbol("u", integer=True, positive=True)    # at which the slope is taken
-path = sp.IndexedBase("pi", integer=True)
+path, spelling = sp.IndexedBase("pi", integer=True), sp.IndexedBase("y", integer=True)
 
 weight = sp.exp(sp.Sum(xs[t, path[j, t]], (t, 1, T)))
 whole = sp.Sum(weight, (j, 1, M))
 posterior = sp.Sum(weight * sp.KroneckerDelta(path[j, frame], c), (j, 1, M)) / whole
 
 CTC = {
-    "CTCLoss": Spelling(
-        arguments={"log_probs": xs, "targets": sp.IndexedBase("y", integer=True),
+    "CTCLoss": Formula(
+        arguments={"log_probs": xs, "targets": spelling,
                    "input_lengths": T, "target_lengths": S},
+        entries={"log_probs": xs[frame, c], "targets": spelling},
         predictions=("log_probs",),
         value=-sp.log(whole),
         textbook=(-posterior,),    # the curvature, -p (1 - p), SymPy does not recognise
         index=(c, 0, C - 1),
+        evaluator=Spelling,
     ),
 }

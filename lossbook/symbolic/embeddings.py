@@ -10,7 +10,9 @@ from dataclasses import replace
 import numpy as np
 import sympy as sp
 
-from .formulas import C, Formula, c, eps, i, j, k, margin, over_classes, xs, y
+from .digits import Rows
+from .formula import Formula, When
+from .formulas import C, c, eps, i, j, k, margin, over_classes, xs, y
 from .language import relu, step
 
 __all__ = ["EMBEDDINGS"]
@@ -24,31 +26,31 @@ def over_features(term):
     return sp.Sum(term, (i, 1, D))
 
 
-class Signed(Formula):
-    """A formula of rows whose label is 1 or -1, not a class."""
+class Signed(Rows):
+    """Rows whose label is 1 or -1, not a class."""
 
-    def _evaluate_rows(self, arrays, numbers):
+    def results(self, arrays, numbers, weight):
         *vectors, target = arrays
         shape = vectors[0].shape
-        for name, array in zip(self.arguments, arrays):
+        for name, array in zip(self.formula.arguments, arrays):
             expected = shape[:-1] if array is target else shape
             if array.shape != expected:
                 raise ValueError(f"{name}: expected shape {expected}, got {array.shape}")
         if not (abs(target) == 1).all():
             raise ValueError(f"target: expected labels 1 and -1, got {target}")
         values = np.empty(shape[:-1], dtype=object)
-        slopes = tuple(np.empty(shape, dtype=object) for _ in self.predictions)
+        slopes = tuple(np.empty(shape, dtype=object) for _ in self.formula.predictions)
         for row in np.ndindex(shape[:-1]):
-            values[row], of_row = self._evaluate_row([a[row] for a in arrays], numbers)
+            values[row], of_row = self.row([a[row] for a in arrays], numbers)
             for gradient, column in zip(slopes, zip(*of_row)):
                 gradient[row] = column
         return values, slopes
 
 
-class Listed(Formula):
-    """A formula of indicators: y is 1 for the classes that the row's list names, and else 0."""
+class Listed(Rows):
+    """Rows of indicators: y is 1 for the classes that the row's list names, and else 0."""
 
-    def _evaluate_rows(self, arrays, numbers):
+    def results(self, arrays, numbers, weight):
         input, lists = arrays
         if lists.shape != input.shape or lists.dtype.kind not in "iu":
             raise ValueError(f"target: expected integers of shape {input.shape}, got {lists.dtype} "
@@ -63,18 +65,17 @@ class Listed(Formula):
                     raise ValueError(f"target: expected different classes from 0 to "
                                      f"{classes - 1}, then -1, got {lists[row]}")
                 indicators[row][entry] = 1
-        return super()._evaluate_rows([input, indicators], numbers)
+        return super().results([input, indicators], numbers, weight)
 
     @functools.cached_property
-    def computed(self):
+    def expressions(self):
         """With double sums as one: SymPy would print an inner hinge's condition too far out."""
         def merged(outer):
             (inner,) = outer.function.atoms(sp.Sum)
             product = outer.function.xreplace({inner: inner.function})
             return sp.Sum(product, *inner.limits, *outer.limits)
 
-        expressions = sp.Tuple(self.value, *self.gradient)
-        return expressions.replace(
+        return super().expressions.replace(
             lambda e: isinstance(e, sp.Sum) and e.function.has(sp.Sum), merged)
 
 
@@ -107,13 +108,14 @@ def in_words():
     }
 
 
-cosine_embedding = Signed(
+cosine_embedding = Formula(
     arguments={"input1": first, "input2": second, "target": y},    # y is 1 or -1
     predictions=("input1", "input2"),
     options={"margin": margin},
     value=sp.Piecewise((1 - cosine, sp.Eq(y, 1)), (relu(cosine - margin), True)),
     textbook=(pulled(towards1), pulled(towards2)),
     index=(k, 1, D), axis=-1,
+    evaluator=Signed,
     in_words=in_words(),
 )
 
@@ -193,14 +195,14 @@ def triplet_of(p, **rest):
         )
 
     with_swap = formula(sp.Min(off, swapped), sp.Heaviside(swapped - off),
-                        sp.Heaviside(off - swapped), {})    # a tie is shared, as in torch
-    return formula(off, sp.S(1), sp.S(0), {("swap", True): with_swap})
+                        sp.Heaviside(off - swapped), [])    # a tie is shared, as in torch
+    return formula(off, sp.S(1), sp.S(0), [(When("swap", True), with_swap)])
 
 
 # Of p = 1 the slopes are whole numbers, and exactly so.
 triplet_1 = triplet_of(sp.S(1), options={"margin": margin, "eps": eps}, left_out={"p": 1})
 triplet = triplet_of(power, options={"margin": margin, "p": power, "eps": eps})
-triplet = replace(triplet, special={("p", 1): triplet_1, **triplet.special},
+triplet = replace(triplet, special=[(When("p", 1), triplet_1), *triplet.special],
                   in_words=norm_in_words(power))
 
 # Of a distance of the caller's own there is no formula; without one it is the Euclidean distance.
@@ -219,13 +221,14 @@ def of_others(term):
     return sp.Sum(term, (other, 0, C - 1))
 
 
-multilabel_margin = Listed(
+multilabel_margin = Formula(
     arguments={"input": xs, "target": marks},
     value=over_classes(marks[j]*of_others((1 - marks[other])*relu(1 - xs[j] + xs[other]))) / C,
     textbook=(((1 - marks[c])*over_classes(marks[j]*step(1 - xs[j] + xs[c]))
                - marks[c]*of_others((1 - marks[other])*step(1 - xs[c] + xs[other]))) / C,),
     curvature=(sp.S(0),),
     index=(c, 0, C - 1), axis=-1,
+    evaluator=Listed,
 )
 
 EMBEDDINGS = {

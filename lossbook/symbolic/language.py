@@ -4,26 +4,23 @@ A formula is an ordinary SymPy expression of symbols that are declared ``real=Tr
 
 - four textbook names: `sigmoid`, `softplus`, `relu` and `step`, whose derivatives are textbook too;
 - `grad`, which differentiates, and `prove`, which raises unless two expressions are equal;
-- printers to NumPy, torch and JavaScript, and to mpmath for a reference that is right to 50 digits.
+- printers to NumPy, torch and JavaScript (that to mpmath, for 50 digits, stands in `digits`).
 
 Nothing here knows a loss, and torch is imported only when `to_torch` is called.
 """
 
 import functools
-import math
 import re
 
-import mpmath
 import numpy as np
 import sympy as sp
 from sympy.concrete.delta import deltasummation
 from sympy.core.relational import Relational
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import BooleanAtom
-from sympy.printing.pycode import MpmathPrinter
 
 __all__ = ["sigmoid", "softplus", "relu", "step", "grad", "prove", "NotProved",
-           "to_numpy", "to_torch", "to_js", "to_mpmath"]
+           "to_numpy", "to_torch", "to_js"]
 
 
 # ---------------------------------------------------------------------------------- named functions
@@ -471,123 +468,3 @@ def to_js(name, args, expr):
     _refuse_unknown(args, formula)
     body = " ".join(sp.jscode(formula).split())
     return f"const {name} = ({', '.join(map(str, args))}) => {body};"
-
-
-# ------------------------------------------------------------------------------ 50-digit arithmetic
-
-DIGITS = 50
-_exponents = [mpmath.mpf(0)] * 3    # the lowest and the highest met, or 0; the least in size
-
-
-def _watched_exp(z):
-    """eᶻ that remembers how far apart the z were that it met: see `fifty_digits`."""
-    if z < _exponents[0]:
-        _exponents[0] = z
-    if z > _exponents[1]:
-        _exponents[1] = z
-    if 0 < abs(z) < _exponents[2]:
-        _exponents[2] = abs(z)
-    return mpmath.exp(z)
-
-
-def _real_log(z):
-    """log z, and nan below 0, where mpmath would give a complex number."""
-    return mpmath.nan if z < 0 else mpmath.log(z)
-
-
-def _real_log1p(z):
-    return mpmath.nan if z < -1 else mpmath.log1p(z)
-
-
-def _product(*factors):
-    """The product, and 0 for 0 · ∞: what has no weight costs nothing, and pulls nowhere."""
-    product = math.prod(factors)
-    lost = product != product and 0 in factors and all(factor == factor for factor in factors)
-    return mpmath.mpf(0) if lost else product
-
-
-class _Printer(MpmathPrinter):
-    def _print_Mul(self, expr):
-        return f"product({', '.join(map(self._print, expr.args))})"
-
-
-def mpmath_code(args, expr):
-    """`expr`, in its definition by exp, as a function for `fifty_digits`. Takes mpmath numbers.
-
-    What comes out as nan is computed once more with 0 · ∞ = 0, which is slower.
-    """
-    expr = sp.sympify(expr).rewrite([sigmoid, softplus, relu, step], "exp")    # mpmath has log1p
-    expr = expr.replace(sp.Heaviside, _jump)
-    names = {"exp": _watched_exp, "log": _real_log, "log1p": _real_log1p, "product": _product}
-    compute = sp.lambdify(args, expr, [names, "mpmath"])
-
-    @functools.cache
-    def with_products():
-        printer = _Printer({"fully_qualified_modules": False, "inline": True,
-                            "allow_unknown_functions": True,
-                            "user_functions": {name: name for name in names}})
-        return sp.lambdify(args, expr, [names, "mpmath"], printer=printer)
-
-    def function(*numbers):
-        result = compute(*numbers)
-        parts = result if isinstance(result, tuple) else (result,)
-        return result if all(part == part for part in parts) else with_products()(*numbers)
-    return function
-
-
-def fifty_digits(compute):
-    """Call `compute()` with so many working digits that 50 of the result are right.
-
-    Ten spare digits, or what the caller works with, are enough for formulas whose digits cancel in
-    exponentials alone (small arguments of a logarithm are written by log1p): beside 1, e⁻⁸⁰⁰ shows
-    only in the 348th digit, beside e⁸⁰⁰ in the 695th, and e to the power 1e-70 differs from 1 in
-    the 70th. So where exponents lie far from each other, or very near 0, all is computed again with
-    that many more digits. More than 1,000 more are not needed where no logarithm is taken of what
-    they show: it is 0 in a float64.
-    """
-    _exponents[:] = mpmath.mpf(0), mpmath.mpf(0), mpmath.mpf(1)
-    working = max(mpmath.mp.dps, DIGITS + 10)
-    with mpmath.workdps(working):
-        try:
-            result = compute()
-        except ZeroDivisionError:    # perhaps by a difference whose digits were not there
-            result = None
-    low, high, least = _exponents
-    more = max((high - low) / mpmath.log(10), -mpmath.log10(least) - 10)
-    if more > 0.4 or result is None:
-        with mpmath.workdps(working + 1 + int(min(more, 1000))):
-            result = compute()
-    with mpmath.workdps(DIGITS):
-        return tuple(map(mpmath.mpf, result)) if isinstance(result, tuple) else mpmath.mpf(result)
-
-
-def to_mpmath(args, expr):
-    """A function of `args`, one number each, that computes `expr` right to 50 digits.
-
-    It is printed from the definitions (the rewrite to exp), in which nothing has been rearranged
-    for floating point, so that it can judge the forms that have been. A float counts as exactly
-    the number it stores. `expr` may be a tuple.
-
-    >>> x = sp.Symbol("x", real=True)
-    >>> with mpmath.workdps(30): print(to_mpmath([x], softplus(x))(-800))
-    3.66787458417768721345549565426e-348
-    """
-    expr = sp.Tuple(*expr) if isinstance(expr, (tuple, list)) else expr
-    compute = mpmath_code(args, expr)
-
-    def function(*numbers):
-        numbers = [exactly(a) for a in numbers]
-        return fifty_digits(lambda: compute(*numbers))
-    return function
-
-
-def exactly(number):
-    """The mpmath number that equals `number` (a Python, NumPy or mpmath number)."""
-    return number if isinstance(number, mpmath.mpf) else mpmath.mpf(float(number))
-
-
-def exact(array):
-    """The array with the mpmath numbers that equal its entries."""
-    numbers = np.empty(np.shape(array), object)
-    numbers.flat = [exactly(number) for number in np.ravel(array)]
-    return numbers

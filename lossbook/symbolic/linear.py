@@ -6,16 +6,17 @@ counted from 0 like the C classes; class j has the row j of the matrix W and the
 `ONLINE` holds what is known of a set of classes after it was put together from two.
 """
 
-import functools
+from functools import cached_property, partial
 from itertools import product
 
 import mpmath
 import numpy as np
 import sympy as sp
 
+from .digits import DIGITS, Labels, Shares, exact, fifty_digits, mpmath_code
 from .embeddings import D
-from .formulas import C, OfClasses, c, j, label, none_of_infinity, over_classes, own, ps, xs
-from .language import exact, fifty_digits, mpmath_code
+from .formula import Formula, When
+from .formulas import C, c, j, label, none_of_infinity, over_classes, own, ps, xs
 
 __all__ = ["LINEAR", "ONLINE"]
 
@@ -23,32 +24,26 @@ i, f = sp.symbols("i f", integer=True, nonnegative=True)
 W, b = sp.IndexedBase("W", real=True), sp.IndexedBase("b", real=True)
 
 
-class Linear(OfClasses):
-    """A formula of a row of features, of the matrix of all classes and, perhaps, their bias."""
+class Heads:
+    """Rows of features, with the matrix of all classes and, perhaps, their bias."""
 
-    @property
-    def wrt(self):
-        return xs[f], W[c, f], b[c]
-
-    @property
-    def _symbols(self):
-        given = zip(self.arguments.items(), (xs[f], W[c, f], None, b[c]))
-        return [ps[c] if symbol == ps else shown or symbol for (_, symbol), shown in given]
-
-    def evaluate(self, arrays, options=None):
+    def evaluate(self, arrays, options):
         if len(arrays) != 3:
             return super().evaluate(arrays, options)
         without = np.zeros(np.shape(arrays[1])[:-1])
         values, (in_features, in_matrix, _) = self.evaluate([*arrays, without], options)
         return values, (in_features, in_matrix)
 
-    def _class_axis(self, arrays):
-        return len(arrays["linear_weight"]), arrays["input"].ndim - 1
+    def _named(self, arrays):
+        return dict(zip(self.formula.arguments, map(np.asarray, arrays)))    # perhaps without bias
 
-    def _evaluate_rows(self, arrays, numbers):
+    def _class_axis(self, given):
+        return len(given["linear_weight"]), given["input"].ndim - 1
+
+    def results(self, arrays, numbers, weight):
         features, matrix, target, bias = arrays
         batch, (classes, *places) = features.shape[:-1], matrix.shape[:-1]
-        between = (classes,) if self.arguments["target"] == ps else ()
+        between = (classes,) if self.formula.arguments["target"] == ps else ()
         for name, array, shape in (("target", target, (*batch, *between, *places)),
                                    ("linear_bias", bias, (classes, *places))):
             if array.shape != shape:
@@ -66,19 +61,19 @@ class Linear(OfClasses):
             of_row = target[(n, *at)] if between else target[(n, *place)]
             if between and not of_row.any():
                 continue                               # no class has a share: the row is not read
-            value, slopes = self._evaluate_head(rows[n], matrix[at], of_row, bias[at])
+            value, slopes = self._head(rows[n], matrix[at], of_row, bias[at])
             values.reshape(len(rows), *places)[(n, *place)] = value
-            with mpmath.workdps(50):
+            with mpmath.workdps(DIGITS):
                 in_rows[n] += slopes[0, :, 0]
                 in_matrix[at] += slopes[:, :, 1]
                 in_bias[at] += slopes[:, 0, 2]
         return values, (in_rows.reshape(features.shape), in_matrix, in_bias)
 
-    def _evaluate_head(self, *arrays):
+    def _head(self, *arrays):
         """The value of one row, and for each class and feature the three slopes."""
         size = arrays[1].shape
         numbers = [exact(a) if a.dtype.kind == "f" or a.ndim else int(a) for a in arrays]
-        value, slope = self._codes
+        value, slope = self.code
 
         def compute():
             return sum((slope(*size, *entry, *numbers) for entry in np.ndindex(size)),
@@ -87,11 +82,19 @@ class Linear(OfClasses):
         results = fifty_digits(compute)
         return results[0], np.array(results[1:], dtype=object).reshape(*size, 3)
 
-    @functools.cached_property
-    def _codes(self):
-        given, (value, *slopes) = list(self.arguments.values()), self.computed
-        return (mpmath_code([C, D, *given], value),
-                mpmath_code([C, D, c, f, *given], sp.Tuple(*slopes)))
+    @cached_property
+    def code(self):
+        value, *slopes = self.expressions
+        return (mpmath_code([C, D, *self.given], value),
+                mpmath_code([C, D, c, f, *self.given], sp.Tuple(*slopes)))
+
+
+class LinearShares(Heads, Shares):
+    """Where the target gives the shares of the classes."""
+
+
+class LinearLabels(Heads, Labels):
+    """Where the target is a class."""
 
 
 def logit(n):
@@ -104,25 +107,27 @@ mean_row = over_classes(sp.exp(logit(j))*W[j, f]) / exponentials       # of W, w
 whole = over_classes(ps[j])                            # of probabilities, 1
 
 parts = {
+    "entries": {"input": xs[f], "linear_weight": W[c, f]},
     "predictions": ("input", "linear_weight", "linear_bias"),
     "index": (c, 0, C - 1), "axis": 1,
 }
-linear_probabilities = Linear(
+linear_probabilities = Formula(
     arguments={"input": xs, "linear_weight": W, "target": ps, "linear_bias": b},
     value=whole*sp.log(exponentials) - over_classes(ps[j]*logit(j)),
     textbook=(whole*mean_row - over_classes(ps[j]*W[j, f]),
               (whole*softmax - ps[c])*xs[f], whole*softmax - ps[c]),
     floors={ps[j]*logit(j): none_of_infinity(ps[j], logit(j))},
+    evaluator=LinearShares,
     **parts,
 )
 Z, z_y, p_k, mean = sp.symbols(r"Z z_y p_k \bar{W}_f")
 
-linear = Linear(
+linear = Formula(
     arguments={"input": xs, "linear_weight": W, "target": label, "linear_bias": b},
     value=sp.log(exponentials) - logit(label),
     textbook=(mean_row - W[label, f], (softmax - own)*xs[f], softmax - own),
-    special={("target", float): linear_probabilities},
-    mean_by_weight=True,
+    special=[(When("target", float), linear_probabilities)],
+    evaluator=partial(LinearLabels, mean_by_weight=True, of_shares=linear_probabilities),
     in_words=(sp.log(Z) - z_y, (mean - W[label, f], (p_k - own)*xs[f], p_k - own), {
         mean: over_classes(sp.exp(logit(j))*W[j, f]) / Z, p_k: sp.exp(logit(c)) / Z,
         z_y: logit(label), Z: exponentials}),
