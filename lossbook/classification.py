@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from lossbook import checks
 from lossbook.blocks import Own, along_classes
 from lossbook.loss import Loss, Slopes, option
-from lossbook.shapes import Elementwise, Rowwise
+from lossbook.shapes import Elementwise, Rowwise, in_shape
 from lossbook.stable import (
     Logistic, log_softmax, logistic, set_apart, sums_of_others, times,
     weighted_sum)
@@ -158,7 +158,7 @@ class FocalLoss(Rowwise):
     def fitted(self, input, target):
         input, target = checks.any_array("input", input), checks.any_array("target", target)
         of_labels = target.shape == input.shape or not checks.are_classes(target, input.ndim)
-        return self._as(_FocalOfLabels) if of_labels else self
+        return in_shape(self, _FocalOfLabels) if of_labels else self
 
     def prepare(self, input, target):
         input = checks.real("input", input)
@@ -387,8 +387,8 @@ class CrossEntropyLoss(_OfClasses, Rowwise):
     def fitted(self, input, target):
         input, target = checks.any_array("input", input), checks.any_array("target", target)
         if not checks.are_classes(target, input.ndim):
-            return self._as(_CrossEntropyOfProbabilities)
-        return self._as(_CrossEntropyOfShares) if self.label_smoothing else self
+            return in_shape(self, _CrossEntropyOfProbabilities)
+        return in_shape(self, _CrossEntropyOfShares) if self.label_smoothing else self
 
     def terms(self, input, target):
         own, log_q = Own(target), log_softmax(input)

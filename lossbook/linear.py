@@ -18,7 +18,7 @@ import numpy as np
 from lossbook import checks
 from lossbook.classification import _OfClasses
 from lossbook.loss import CURVATURE, GRADIENT, Array, option
-from lossbook.shapes import Whole
+from lossbook.shapes import Whole, in_shape
 from lossbook.stable import sums_of_others, times
 
 __all__ = ["LinearCrossEntropyLoss"]
@@ -88,7 +88,7 @@ class LinearCrossEntropyLoss(_OfClasses[tuple[Array, ...]], Whole[tuple[Array, .
         axes = sum(checks.any_array(name, array).ndim - 1 for name, array in (
             ("input", input), ("linear_weight", linear_weight)))    # of the logits
         of_classes = checks.are_classes(checks.any_array("target", target), axes)
-        return self if of_classes else self._as(_LinearCrossEntropyOfProbabilities)
+        return self if of_classes else in_shape(self, _LinearCrossEntropyOfProbabilities)
 
     def prepare(self, input, linear_weight, target, linear_bias=None):
         input, linear_weight, target = (

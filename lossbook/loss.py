@@ -4,25 +4,14 @@ A loss is terms, sums and one outer function. `terms` yields the loss of each el
 the gradient, then the curvature; the base walks through the arrays block by block (see `blocks`)
 and adds up; `outer` makes one number of the sums. A call that wants only the value takes only the
 first of the terms; work that they share is done once. What repeats from loss to loss stands here:
-options, conversion and shape checks, weights and what they leave unread, and reduction.
-
-`Elementwise`
-    one term per element, such as `HuberLoss`;
-`Rowwise`
-    one term per row along a class or feature axis, such as cross entropy. In its `terms` that axis
-    comes first, so `x.max(axis=0)` is one number per row and broadcasts back without ceremony;
-`OfSums`
-    a function of several sums over a group of elements, such as `RMSELoss`, or Dice;
-`Setwise`
-    no row has a term of its own: a contrastive loss, or a likelihood of who came first.
-
-A loss that `terms` leaves slow may have a kernel, the same arithmetic in fewer passes (`kernels`).
+options, conversion and shape checks, weights and what they leave unread, and reduction. How arrays
+are cut into blocks a subclass of the base says, of which there are four (`shapes`). A loss that
+`terms` leaves slow may have a kernel, the same arithmetic in fewer passes (`kernels`).
 """
 
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass, field, fields
-from functools import cache
 from inspect import Parameter, Signature
 from itertools import islice
 from math import frexp, isfinite, prod
@@ -33,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lossbook import checks, kernels
 from lossbook.blocks import run
-from lossbook.sums import Sums, bare
+from lossbook.sums import Sums
 
 __all__ = ["Loss", "option"]
 
@@ -84,6 +73,7 @@ class Loss(Generic[Slopes]):
     shared: ClassVar[tuple[str, ...]] = ()                   # those that all rows have in common
     weighted_by: ClassVar[tuple[str, ...]] = ()              # the options that multiply the terms
     weighs_the_mean: ClassVar[bool] = False                  # they are in its denominator too
+    weighs_elements: ClassVar[bool] = False                  # each its own, not each class
     degrees: ClassVar[tuple[int, ...]] = (1, 0)              # in which they are in the sums
 
     def __init_subclass__(cls):
@@ -137,12 +127,6 @@ class Loss(Generic[Slopes]):
         checks.options_held(vars(loss), arrays[0].dtype)
         with np.errstate(all="ignore"):    # infinity and NaN show in the result itself
             return loss.evaluate(arrays, wanted, total)
-
-    def _as(self, shape):
-        """The same options in another shape of loss; what a subclass says goes before."""
-        loss = object.__new__(shape if type(self) in shape.__mro__ else _joined(type(self), shape))
-        loss.__dict__.update(vars(self))
-        return loss
 
     def _bound(self, arrays, named):
         if named or len(arrays) != len(self.arguments):
@@ -239,7 +223,7 @@ class Loss(Generic[Slopes]):
         """The sums of these arrays."""
         loss, exponent = self._in_units()
         sum = loss.walk(arrays, (VALUE,), 1.0, [])
-        return Sums(bare(self), (float(sum), loss.count(arrays)), exponent)
+        return Sums.of(self, (float(sum), loss.count(arrays)), exponent)
 
     def value_of(self, total):
         """The reduced loss of sums."""
@@ -365,12 +349,6 @@ class Loss(Generic[Slopes]):
             raise NotImplementedError(f"{type(self).__name__} has no "
                                       + ("value", "gradient", "curvature")[len(terms)])
         return terms
-
-
-@cache
-def _joined(cls, shape):
-    """A subclass of a loss in another shape of that loss."""
-    return type(cls.__name__, (cls, shape), {"__module__": cls.__module__})
 
 
 def divisor_of(reduction, count):

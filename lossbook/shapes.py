@@ -12,6 +12,7 @@
 """
 
 from collections.abc import Iterator
+from functools import cache
 from math import prod
 from typing import Any, ClassVar
 
@@ -20,9 +21,9 @@ import numpy as np
 from lossbook import checks, kernels
 from lossbook.blocks import Block, Operand, cuts, run
 from lossbook.loss import CURVATURE, GRADIENT, VALUE, Loss, Slopes, divisor_of, result_of
-from lossbook.sums import Sums, bare
+from lossbook.sums import Sums
 
-__all__ = ["Elementwise", "Rowwise", "OfSums", "Setwise", "Whole"]
+__all__ = ["Elementwise", "Rowwise", "OfSums", "Setwise", "Whole", "in_shape"]
 
 
 class Elementwise(Loss[Slopes]):
@@ -31,6 +32,7 @@ class Elementwise(Loss[Slopes]):
     """
 
     broadcasts: ClassVar[tuple[str, ...]] = ()
+    weighs_elements: ClassVar[bool] = True
     extras: ClassVar[tuple[str, ...]] = ()        # options, arrays, that `terms` takes as well
     block_bytes: ClassVar[int] = 1 << 19          # of one operand; measured, see benchmarks/
 
@@ -268,7 +270,7 @@ class OfSums(Loss[Slopes]):
         if 0 not in self.kept(arrays[0].ndim):
             return groups
         losses = np.ldexp(next(self.outer(*groups.numbers)), groups.exponent)
-        return Sums(groups.loss, (float(losses.sum()), float(losses.size)))
+        return Sums.of(self, (float(losses.sum()), float(losses.size)))
 
     def value_of(self, total):
         if not total.grouped:
@@ -281,7 +283,7 @@ class OfSums(Loss[Slopes]):
         sums = self._add_up(arrays, 0)
         exponent = self.exponent(sums, arrays)
         sums = self._add_up(arrays, exponent) if exponent else sums
-        return Sums(bare(self), tuple(sums), exponent, grouped=True)
+        return Sums.of(self, tuple(sums), exponent, grouped=True)
 
     def layout(self, arrays, outputs):
         """The axes of the groups first; one axis for all, if there is one group."""
@@ -351,6 +353,25 @@ class OfSums(Loss[Slopes]):
 
         for _ in run(work, self.cuts(output.view)):
             pass
+
+
+def in_shape(loss, shape):
+    """The same options in another shape of loss; what a subclass says goes before."""
+    return _again(type(loss), shape, vars(loss))
+
+
+def _again(cls, shape, options):
+    loss = object.__new__(shape if cls in shape.__mro__ else _joined(cls, shape))
+    loss.__dict__.update(options)
+    return loss
+
+
+@cache
+def _joined(cls, shape):
+    """A subclass of a loss in another shape of that loss."""
+    return type(cls.__name__, (cls, shape), {
+        "__module__": cls.__module__,    # where pickle does not find it
+        "__reduce__": lambda self: (_again, (cls, shape, vars(self)))})
 
 
 def _of_each_sum(loss, method, parts, count=None):

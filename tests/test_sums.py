@@ -9,7 +9,8 @@ import pytest
 from cases import ALGORITHMS, CASES
 from judges import in_tuple
 from lossbook import (
-    BCELoss, CrossEntropyLoss, HuberLoss, LinearCrossEntropyLoss, MSELoss, NLLLoss, RMSELoss, Sums)
+    BCELoss, CrossEntropyLoss, HuberLoss, LinearCrossEntropyLoss, MSELoss, NLLLoss, RMSELoss, Sums,
+    TripletMarginWithDistanceLoss)
 
 NEAR = {np.float64: 1e-12, np.float32: 1e-6}
 SHAPES = {"CTCLoss": (6, 9, 4), "LinearCrossEntropyLoss": (23, 4)}
@@ -129,6 +130,59 @@ def test_sums_of_another_loss_are_refused():
         MSELoss(reduction="none").sums([1.0], [0.0])
     with pytest.raises(TypeError, match="unsupported operand"):
         sums + 1.0
+
+
+@pytest.mark.parametrize("case, name", [
+    pytest.param(case, name, id=f"{case}-{name}") for case in CASES + ALGORITHMS
+    for name in case.loss.weighted_by if not case.loss.weighs_elements
+    and any(np.ndim(options.get(name)) for options in case.options)])
+def test_sums_of_other_class_weights_are_refused(case, name):
+    """They are not in the sums, but a digest of them is; it is the same on every machine."""
+    options = next(options for options in case.options if np.ndim(options.get(name)))
+    rng = np.random.default_rng(4)
+    shape = SHAPES.get(case.loss.__name__, (6, 5))
+    arrays = case.fit(case.generate(rng, np.float64, shape), options)
+    ours = case.loss(**options).sums(*arrays)
+    again = case.loss(**{**options, name: np.array(options[name]).tolist()}).sums(*arrays)
+    assert (ours + pickle.loads(pickle.dumps(again))).value == ours.value
+    for other in (None, np.array(options[name]) * 2):
+        with pytest.raises(ValueError, match=rf"sums of .*{name}=<shape \(.*, .*>.*, got those of"):
+            ours + case.loss(**{**options, name: other}).sums(*arrays)
+        with pytest.raises(ValueError, match=rf"sums of .*{name}=<shape"):
+            case.loss(**{**options, name: other}).grad(*arrays, sums=ours)
+
+
+def test_weights_of_elements_are_each_part_s_own():
+    x, y, w = np.random.default_rng(3).uniform(0.1, 0.9, (3, 8))
+    total = BCELoss(weight=w[:5]).sums(x[:5], y[:5]) + BCELoss(weight=w[5:]).sums(x[5:], y[5:])
+    assert total.value == pytest.approx(BCELoss(weight=w)(x, y), rel=1e-14)
+    assert (BCELoss().sums(x, y) + total).count == 16
+
+
+class Mine(CrossEntropyLoss):
+    """A subclass as a user writes it."""
+
+
+def test_sums_of_a_user_s_subclass_travel_whatever_the_target():
+    x = np.random.default_rng(5).normal(size=(6, 3))
+    for target in (np.arange(6) % 3, np.full((6, 3), 1 / 3)):
+        for options in ({}, {"label_smoothing": 0.1}):
+            part = pickle.loads(pickle.dumps(Mine(**options).sums(x, target)))
+            assert isinstance(part.loss, Mine) and "Mine(" in part.options
+            assert (part + Mine(**options).sums(x, target)).value == Mine(**options)(x, target)
+            np.testing.assert_array_equal(Mine(**options).grad(x, target, sums=part),
+                                          Mine(**options).grad(x, target))
+
+
+def test_of_a_function_the_name_counts():
+    """Its address is another one on each machine."""
+    def city_block(a, b):
+        return abs(a - b).sum(axis=-1), np.sign(a - b), np.sign(b - a)
+
+    loss = TripletMarginWithDistanceLoss(distance_function=city_block)
+    part = loss.sums(*np.random.default_rng(6).normal(size=(3, 4, 2)))
+    assert "distance_function=test_of_a_function_the_name_counts.<locals>.city_block" in (
+        part.options)
 
 
 def test_a_shared_matrix_gets_its_share_of_the_gradient():
