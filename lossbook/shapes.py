@@ -23,7 +23,7 @@ from lossbook.blocks import Block, Operand, cuts, run
 from lossbook.loss import CURVATURE, GRADIENT, VALUE, Loss, Slopes, divisor_of, result_of
 from lossbook.sums import Sums
 
-__all__ = ["Elementwise", "Rowwise", "OfSums", "Setwise", "Whole", "in_shape"]
+__all__ = ["Elementwise", "Rowwise", "OfSums", "Setwise", "Whole"]
 
 
 class Elementwise(Loss[Slopes]):
