@@ -189,10 +189,10 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import lossbook
 assert lossbook.__file__.startswith(sys.argv[1]), lossbook.__file__
-from lossbook.pages import axes, card, loss_map, loss_table, show, source
+from lossbook.pages import axes, card, first_screen, loss_map, loss_table, show, source
 from lossbook.pages import explorers, ledgers, tables
 from lossbook.witness import three_witnesses
-shown = [card("HuberLoss"), card("CTCLoss"), loss_map(), loss_table(), show(axes()),
+shown = [card("CTCLoss"), first_screen("HuberLoss"), loss_map(), loss_table(), show(axes()),
          source(lossbook.HuberLoss), tables.denominators()]
 assert all(len(part.data) > 300 for part in shown) and "HuberLoss" in explorers.html("HuberLoss")
 print(three_witnesses(lossbook.HuberLoss(), [0.5, 3.0], [0.0, 0.0]))

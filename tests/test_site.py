@@ -11,6 +11,7 @@ import pytest
 
 from lossbook.catalogue import CATALOGUE, cousins
 from tools import website
+from tools.guards import NOT_YET
 
 FOLDER = os.environ.get("LOSSBOOK_SITE")
 if not FOLDER:
@@ -19,6 +20,8 @@ if not FOLDER:
 SITE = Path(FOLDER).resolve()
 PAGES = [page.relative_to(SITE).as_posix() for page in website.pages(SITE)]
 LOSSES = {f"{row.page}.html": name for name, row in CATALOGUE.items() if row.page}
+DONE = [name for name in PAGES if name.startswith("book/")
+        and name.replace(".html", ".ipynb") not in NOT_YET]
 FIRST = "book/regression/huber_loss.html"     # what it loads, further pages share
 
 
@@ -70,6 +73,18 @@ def test_page(name, browser, address, shared, record_property):
         seen.problems.append(f"the HTML has {size} bytes, at most {website.MOST_HTML}")
     if seen.problems:
         pytest.fail("\n".join([name, *seen.problems]), pytrace=False)
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name in DONE])
+def test_a_first_screen_says_what_it_is_and_shows_it(name, tab, address):
+    assert website.opening(tab, address + name) == []
+
+
+@pytest.mark.parametrize("name", DONE)
+def test_most_of_a_page_is_no_code(name, tab, address, record_property):
+    share = website.open_code(tab, address + name)
+    record_property("page", f"{name:50} {share:4.0%} of its height is open code")
+    assert share <= website.MOST_OPEN
 
 
 def test_fonts(tab, address, record_property):

@@ -40,7 +40,7 @@ def contributed(tmp_path_factory):
             file.write(f"\n\n{code}\n")
     neighbour = (folder / "book/regression/l1_loss.ipynb").read_text(encoding="utf-8")
     page = neighbour.replace('"# L1 loss', '"# Pinball loss')
-    page = page.replace('card(\\"L1Loss', 'card(\\"PinballLoss')
+    page = page.replace('first_screen(\\"L1Loss', 'first_screen(\\"PinballLoss')
     (folder / NEW).write_text(page, encoding="utf-8")
     run(folder, "-m", "tools.refresh", NEW, "book/which_loss.ipynb")
     return folder

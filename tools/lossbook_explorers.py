@@ -1,7 +1,7 @@
 """A Sphinx extension: puts the explorer of a loss on its page, and its scripts on that page only.
 
-What an explorer is, `lossbook.pages.explorers` says. It goes at the end of the section that shows
-the loss's shape, behind the static figure, which stays where there is no JavaScript.
+What an explorer is, `lossbook.pages.explorers` says. It goes before the picture on the page's first
+screen, or at the end of the section that it names. The picture stays where there is no JavaScript.
 """
 
 from docutils import nodes
@@ -18,12 +18,18 @@ def of_page(docname):
 
 
 def insert(app, doctree, docname) -> None:
-    """Append the explorer to its section."""
+    """Put the explorer on the first screen, or at the end of its section."""
     name = of_page(docname) if app.builder.format == "html" else None
     if name is None:
         return
     from lossbook.pages.explorers import EXPLORERS, html
 
+    for raw in doctree.findall(nodes.raw):
+        before, place, picture = raw.astext().partition("<div class='lb-picture'>\n")
+        if place:
+            text = f"{before}{place}{html(name)}{picture}"
+            raw.replace_self(nodes.raw("", text, format="html"))
+            return
     heading = EXPLORERS[name].section
     for section in doctree.findall(nodes.section):
         if section[0].astext() == heading:

@@ -56,7 +56,7 @@ class Relations(SphinxTransform):
         if name is None:
             return
         for raw in self.document.findall(nodes.raw):
-            if raw.astext().startswith("<table class='lb-card'"):
+            if "<table class='lb-card'" in raw.astext():
                 cell = raw
                 while not isinstance(cell.parent, nodes.section):
                     cell = cell.parent

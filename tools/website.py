@@ -147,18 +147,67 @@ class Seen:
                 f"{verdict}")
 
 
-def open_page(tab, address: str) -> None:
+def open_page(tab, address: str, unfold: bool = True) -> None:
     """Open a page and wait until its formulas stand and its collapsed parts are open."""
     tab.goto(address, wait_until="load")
     tab.evaluate("async () => { if (window.MathJax && MathJax.startup) "
                  "await MathJax.startup.promise; await document.fonts.ready; }")
-    tab.evaluate(UNFOLD)
+    if unfold:
+        tab.evaluate(UNFOLD)
 
 
 UNFOLD = """() => {
   document.querySelectorAll('details').forEach(d => { d.open = true; });
   document.querySelectorAll('.toggle-hidden').forEach(e => e.classList.remove('toggle-hidden'));
 }"""
+
+DESKTOP, PHONE = (1300, 900), (390, 844)    # the windows of a first screen
+MOST_OPEN = 0.2                     # of a page's height may be code that stands open
+LEAST_SEEN = 200                    # pixels of the picture that a first screen shows
+
+# What a reader sees before scrolling, and how much of the page is code that stands open.
+OPENING = r"""() => {
+  const article = document.querySelector('article');
+  const box = query => article.querySelector(query)?.getBoundingClientRect();
+  const height = e => e.checkVisibility() && !e.closest('details:not([open])')
+    ? e.getBoundingClientRect().height : 0;
+  const code = [...article.querySelectorAll('.cell_input')]
+    .filter(e => !e.closest('details')).reduce((sum, e) => sum + height(e), 0);
+  const picture = box('.lb-picture'), facts = box('.lb-facts'), title = box('h1');
+  const told = box('h1 ~ p');
+  return {
+    share: code / article.getBoundingClientRect().height,
+    words: title && told ? Math.max(title.bottom, told.bottom) : null,
+    seen: picture ? Math.min(picture.bottom, innerHeight) - picture.top : 0,
+    beside: picture && facts ? facts.left >= picture.right && facts.top < picture.bottom : null,
+    below: picture && facts ? facts.top >= picture.bottom : null,
+  };
+}"""
+
+
+def opening(tab, address: str) -> list[str]:
+    """What is wrong with the first screen of a loss, on a desk and in a hand, as it is folded."""
+    problems = []
+    for (width, height), place in ((DESKTOP, "beside"), (PHONE, "below")):
+        tab.set_viewport_size({"width": width, "height": height})
+        open_page(tab, address, unfold=False)
+        seen, at = tab.evaluate(OPENING), f"(at {width} px)"
+        if seen["words"] is None or seen["words"] > height:
+            problems.append(f"title and first words are not on the first screen {at}")
+        if seen["seen"] < LEAST_SEEN:
+            problems.append(f"{seen['seen']:.0f} px of the picture on the first screen, at least "
+                            f"{LEAST_SEEN} {at}")
+        if not seen[place]:
+            problems.append(f"the card is not {place} the picture {at}")
+    return problems
+
+
+def open_code(tab, address: str) -> float:
+    """The share of a page's height on a desk that is code which stands open."""
+    tab.set_viewport_size(dict(zip(("width", "height"), DESKTOP)))
+    open_page(tab, address, unfold=False)
+    return tab.evaluate(OPENING)["share"]
+
 
 # How many formulas, which errors, which images without words.
 CONTENT = r"""() => {

@@ -15,8 +15,9 @@ except ModuleNotFoundError as missing:
 from lossbook.pages.cards import card
 from lossbook.pages.figures import COLOURS, axes, show
 from lossbook.pages.maps import loss_map, loss_table
+from lossbook.pages.screens import first_screen
 from lossbook.pages.source import source
 from lossbook.pages.versions import torch_since
 
-__all__ = ["COLOURS", "axes", "card", "loss_map", "loss_table", "show", "source",
+__all__ = ["COLOURS", "axes", "card", "first_screen", "loss_map", "loss_table", "show", "source",
            "torch_since"]

@@ -14,11 +14,39 @@ ROOM = 33    # signs that a line of a formula may have to fit a phone,
 LOOSE = 30   # and to fit it with fractions in full size
 
 
+FIRST = ("Used for", "Loss", "Gradient", "where", "Input → target", "Mean divides by",
+         "Best constant")     # what stands on a first screen; the rest opens
+
+
 def card(name):
     """The card of a loss, by the name of its class."""
+    facts = _facts(name)
+    del facts["Input → target"]
+    return HTML(_table(facts))
+
+
+def short_card(name):
+    """The HTML of a card whose lesser half is folded."""
+    facts = _facts(name)
+    for part in "Input", "Target":      # of one row here
+        del facts[part]
+    first = {label: facts.pop(label) for label in FIRST}
+    return (f"{_table(first)}\n<details class='lb-more'><summary>More about it</summary>\n"
+            f"{_table(facts)}\n</details>\n")
+
+
+def _table(facts):
+    # The search of the site takes the tags away, so a line ends between a label and its fact.
+    rows = "".join(f"<tr><th scope='row'>{label}</th>\n<td>{_html(fact)}</td></tr>\n"
+                   for label, fact in facts.items() if fact)
+    return f"<table class='lb-card'><tbody>\n{rows}</tbody></table>"
+
+
+def _facts(name):
+    """Everything that a card may say: a label and a text, which is empty where there is nothing."""
     row, formula = CATALOGUE[name], FORMULAS[name]
     value, slopes, words = formula.in_words or (formula.value, formula.textbook, {})
-    facts = {
+    return {
         "Used for": row.task,
         "Also called": ", ".join(row.aliases),
         "In torch": f"`torch.nn.{row.torch}`, `torch.nn.functional.{row.functional}`"
@@ -28,6 +56,7 @@ def card(name):
         "where": "\n".join(_equation(_latex(symbol), part) for symbol, part in words.items()),
         "Input": row.input,
         "Target": row.target,
+        "Input → target": f"{row.input} → {row.target}",
         "Loss lies in": f"{row.range}; unit: {row.unit}",
         "Mean divides by": row.denominator,
         "Best constant": row.minimiser,
@@ -35,10 +64,6 @@ def card(name):
         "Origin": row.origin,
         "Witnesses": _witnesses(name, row, formula),
     }
-    # The search of the site takes the tags away, so a line ends between a label and its fact.
-    rows = "".join(f"<tr><th scope='row'>{label}</th>\n<td>{_html(fact)}</td></tr>\n"
-                   for label, fact in facts.items() if fact)
-    return HTML(f"<table class='lb-card'><tbody>\n{rows}</tbody></table>")
 
 
 def _witnesses(name, row, formula):

@@ -26,16 +26,20 @@ _STYLE = {
 }
 
 
-def axes(columns=1, **options):
-    """A figure's axes in the style of the book: one, or an array of `columns` side by side.
+def axes(panels=1, *, stacked=False, **options):
+    """A figure's axes in the style of the book: one, or an array of `panels` side by side.
 
+    stacked : one below the other, and as wide as the picture beside a card
     options : passed to ``matplotlib.pyplot.subplots``
     """
     matplotlib.use("agg")    # nothing opens a window, here or on a server
     with matplotlib.rc_context(_STYLE):
-        if columns > 1:
-            options.setdefault("figsize", (3.1 * columns, 2.9))
-        return plt.subplots(1, columns, **options)[1]
+        if stacked:
+            options.setdefault("figsize", (3.6, 2.2 * panels))
+            return plt.subplots(panels, 1, **options)[1]
+        if panels > 1:
+            options.setdefault("figsize", (3.1 * panels, 2.9))
+        return plt.subplots(1, panels, **options)[1]
 
 
 def show(axes):
