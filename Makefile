@@ -6,6 +6,7 @@ PY      := $(VENV)/bin/python
 READY   := $(VENV)/ready
 SITE    := _build/html
 NB      ?=
+OFFSETS ?= 1000 2000 3000
 ARGS    ?=
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
 UNPIN   :=
@@ -18,13 +19,14 @@ export IPYTHONDIR              := $(CURDIR)/$(VENV)/ipython
 export MPLCONFIGDIR            := $(CURDIR)/$(VENV)/matplotlib
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help book test test-package test-notebooks test-site look newest faults lab refresh bench clean
+.PHONY: help book test test-package test-notebooks test-site look newest reseed faults lab refresh bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make book      build the site from the stored outputs, print the path of its first page'
 	@echo 'make test      test the package, re-run and compare every notebook, build the site and check it'
 	@echo '               (or one part of it: test-package, test-notebooks, test-site)'
+	@echo 'make reseed    run the notebooks that draw with every seed moved: what they assert must hold (OFFSETS="7 8")'
 	@echo 'make newest    test package and notebooks with the newest torch and NumPy, in .venv-newest'
 	@echo 'make lab       open the notebooks in JupyterLab'
 	@echo 'make refresh   run all notebooks and store their outputs (NB=book/intro.ipynb: only this one)'
@@ -57,21 +59,22 @@ book: $(READY)
 	@$(VENV)/bin/jupyter-book build . -q -W --keep-going -n >/dev/null
 	@echo 'The first page: $(CURDIR)/$(SITE)/index.html'
 
-# Three phases, one after the other; the first that fails ends the run. The site is built beside the second,
-# whose kernels leave a processor idle now and then.
+# Phases, one after the other; the first that fails ends the run. The site is built beside the second, whose
+# kernels leave a processor idle now and then.
 test: $(READY)
 	@$(MAKE) --no-print-directory test-package
 	@$(MAKE) --no-print-directory -j 2 test-notebooks book
+	@$(MAKE) --no-print-directory reseed OFFSETS=1000
 	@$(MAKE) --no-print-directory look
 
 test-package: $(READY)
-	@echo; echo '== 1/3  the package, the tools and the guards'
+	@echo; echo '== 1/4  the package, the tools and the guards'
 	@$(PY) -m ruff check -q
 	@$(PY) -m pytest -q --doctest-modules lossbook tests tools --ignore=tests/test_site.py \
 	  -n 2 --dist worksteal $(ARGS)
 
 test-notebooks: $(READY)
-	@echo; echo '== 2/3  every notebook, run again and compared output by output'
+	@echo; echo '== 2/4  every notebook, run again and compared output by output'
 	@$(PY) -m pytest -q $(or $(NB),book) --nbval --nbval-current-env --nbval-cell-timeout=120 \
 	  --nbval-sanitize-with=tests/nbval_sanitize.cfg -n 2 --dist loadfile $(ARGS)
 
@@ -81,7 +84,7 @@ test-site: book
 # With CI=true a missing browser is an error, elsewhere its checks are skipped with a line that says so.
 # FONTS names a set of tools/fonts.py to draw the pages with, in place of this machine's own fonts.
 look: $(READY)
-	@echo; echo '== 3/3  the site, page by page in a browser'
+	@echo; echo '== 4/4  the site, page by page in a browser'
 	@$(if $(FONTS),fonts=$$($(PY) -m tools.fonts $(FONTS)) && export FONTCONFIG_FILE="$$fonts" LOSSBOOK_FONTS=$(FONTS) &&) \
 	  LOSSBOOK_SITE=$(SITE) $(PY) -m pytest -q tests/test_site.py -n 2 $(ARGS)
 
@@ -97,6 +100,10 @@ lab: $(READY)
 
 refresh: $(READY)
 	@$(PY) -m tools.refresh $(NB)
+
+reseed: $(READY)
+	@echo; echo '== 3/4  what is claimed of drawn data, with every seed moved'
+	@$(PY) -m tools.reseed $(NB) $(OFFSETS:%=--offset %)
 
 faults: $(READY)
 	@$(PY) -m tools.faults $(FAULT)

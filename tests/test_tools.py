@@ -5,12 +5,14 @@ import types
 import zlib
 from importlib.resources import files
 
+import numpy as np
 import pytest
 import yaml
 from docutils import nodes
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tools import faults, fonts, guards, lossbook_site, make_inventories, refresh, website
+from tools import (
+    faults, fonts, guards, lossbook_site, make_inventories, refresh, reseed, website)
 from tools.notebooks import ROOT, canonical, code_cells, name_of, notebooks, read
 
 LOSS, OTHER = "book/regression/trial_loss.ipynb", "book/foundations/trial.ipynb"
@@ -114,6 +116,12 @@ BAD = [
     (guards.reasons, page(code("1/0", tags=["raises-exception"])),
      "raises-exception without a reason"),
     (guards.reasons, page(code("# NBVAL_SKIP\n1")), "a comment steers nbval"),
+    (guards.reasons, page(code("1", tags=["one-draw"])), "one-draw without a reason"),
+    (guards.drawn_often, page(code("rng = np.random.default_rng(0)\nassert rng.random() > 0.6")),
+     "draws once"),
+    (guards.drawn_often, page(code("split = train_test_split(x, random_state=1)")), "draws once"),
+    (guards.drawn_often, page(code("gain = draws(experiment, 5)")), "5 draws: expected 10 or more"),
+    (guards.drawn_often, page(code("draws(experiment, times=3)")), "3 draws: expected 10 or more"),
     (guards.title, page(md("## No title")), "does not start with a title"),
     (guards.title, page(code("1")), "does not start with a title"),
     (guards.title, page(md("# One"), md("# Two")), "second title: # Two"),
@@ -225,6 +233,39 @@ def test_not_yet_excuses_what_does_not_comply_and_nothing_else(monkeypatch):
     [problem] = guards.reading(loss_page())
     assert "take it out of NOT_YET" in problem
     assert list(guards.sections(loss_page(drop=["Definition"])))
+
+
+def test_draws_are_seen_however_they_are_made():
+    assert not list(guards.drawn_often(page(code("gain = draws(experiment, times=10)"))))
+    for made in ("torch.manual_seed(0)", "KFold(5, shuffle=True)", "torch.randn(3)",
+                 "random.shuffle(x)", "np.random.RandomState(0)"):
+        assert list(guards.drawn_often(page(code(made)))), made
+        assert not list(guards.drawn_often(page(code(made, tags=["any-draw"]))))
+
+
+def test_every_seed_is_moved(tmp_path):
+    """Those of NumPy, Python, torch and, by NumPy, scikit-learn; `one-draw` keeps its own."""
+    path = tmp_path / "drawn.ipynb"
+    path.write_text(page(
+        code("import json, random\nimport numpy as np\nimport torch\n"
+             "from sklearn.utils import check_random_state"),
+        code("torch.manual_seed(0); np.random.seed(0); random.seed(0)\n"
+             "found = [np.random.default_rng(0).random(), np.random.default_rng([1, 2]).random(),\n"
+             "         check_random_state(0).rand(), random.Random(0).random(),\n"
+             "         torch.rand(1).item(), np.random.rand(), random.random(),\n"
+             "         torch.rand(1, generator=torch.Generator().manual_seed(0)).item()]"),
+        code("kept = np.random.default_rng(0).random()", tags=["one-draw"]),
+        code("with open('found.jsonl', 'a') as file:\n"
+             "    print(json.dumps([*found, kept]), file=file)"),
+        code("assert kept < 0"),
+        code("1 / 0", tags=["raises-exception"])).text, encoding="utf-8")
+    for offset in (0, 1000, 2000):
+        assert reseed.failures(path, offset) == [
+            f'{path}, cell 5 "assert kept < 0": AssertionError: assert kept < 0']
+    found = [json.loads(line) for line in (tmp_path / "found.jsonl").read_text().splitlines()]
+    *moved, kept = map(set, zip(*found))
+    assert {len(values) for values in moved} == {3} and len(kept) == 1
+    assert found[0][0] == kept.pop() == np.random.default_rng(0).random()
 
 
 def test_what_the_sources_said_may_stand_last():

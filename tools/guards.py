@@ -87,6 +87,43 @@ NOT_YET = frozenset([
     "book/which_loss.ipynb",
 ])
 
+# Pages whose experiments still have one draw. This list only gets shorter too.
+DRAWN_ONCE = frozenset([
+    "book/classification/bce_loss.ipynb",
+    "book/classification/bce_with_logits_loss.ipynb",
+    "book/classification/cross_entropy_loss.ipynb",
+    "book/classification/focal_loss.ipynb",
+    "book/classification/multi_margin_loss.ipynb",
+    "book/classification/nll_loss.ipynb",
+    "book/classification/soft_margin_loss.ipynb",
+    "book/classification/softmax.ipynb",
+    "book/distributions/kl_div_loss.ipynb",
+    "book/embedding/cosine_embedding_loss.ipynb",
+    "book/embedding/hinge_embedding_loss.ipynb",
+    "book/embedding/margin_ranking_loss.ipynb",
+    "book/embedding/triplet_margin_loss.ipynb",
+    "book/embedding/triplet_margin_with_distance_loss.ipynb",
+    "book/foundations/cross_entropy_and_kl.ipynb",
+    "book/foundations/entropy.ipynb",
+    "book/foundations/maximum_likelihood.ipynb",
+    "book/multilabel/multilabel_margin_loss.ipynb",
+    "book/multilabel/multilabel_soft_margin_loss.ipynb",
+    "book/practice/choosing.ipynb",
+    "book/practice/your_own_loss.ipynb",
+    "book/reductions.ipynb",
+    "book/regression/gaussian_nll_loss.ipynb",
+    "book/regression/huber_loss.ipynb",
+    "book/regression/l1_loss.ipynb",
+    "book/regression/mse_loss.ipynb",
+    "book/regression/rmse_loss.ipynb",
+    "book/regression/smooth_l1_loss.ipynb",
+    "book/sequences/ctc_loss.ipynb",
+    "book/sequences/linear_cross_entropy_loss.ipynb",
+    "book/stability.ipynb",
+    "book/three_witnesses.ipynb",
+    "book/which_loss.ipynb",
+])
+
 
 def tells_a_loss(page: str) -> bool:
     """A page about one loss is book/<part>/<something>_loss; book/practice/ puts losses to use."""
@@ -179,9 +216,10 @@ def is_canonical(page: Page) -> Problems:
 
 @guard
 def reasons(page: Page) -> Problems:
-    """A cell that nbval is told to ignore, or that is allowed to fail, says why."""
+    """A cell that nbval is told to ignore, that may fail, or that shows one draw, says why."""
     for cell in page.code:
-        special = [t for t in tags(cell) if t.startswith("nbval-") or t == "raises-exception"]
+        special = [t for t in tags(cell) if t.startswith("nbval-")
+                   or t in ("raises-exception", "one-draw", "any-draw")]
         reason = cell.metadata.get("lossbook", {}).get("reason", "")
         if special and len(reason) < 10:
             yield page.at(cell,
@@ -193,6 +231,48 @@ def reasons(page: Page) -> Problems:
 
 def tags(cell) -> list[str]:
     return list(cell.metadata.get("tags", []))
+
+
+# ----------------------------------------------------------------------------------- what is drawn
+
+# Where data are drawn, split or shuffled, or a network begins.
+DRAWS = re.compile(r"default_rng\(|RandomState\(|\brandom\.(?!default_rng)\w+\(|manual_seed\(|"
+                   r"random_state\b|train_test_split\(|shuffle=True|torch\.rand")
+
+
+def drawing(cell) -> bool:
+    """Whether a cell draws, by itself or with the help of `draws`."""
+    return bool(DRAWS.search(cell.source) or re.search(r"\bdraws\(", cell.source))
+
+
+@guard
+def drawn_often(page: Page) -> Problems:
+    """A sentence about drawn data is a claim about many draws.
+
+    What is drawn is drawn by `lossbook.pages.draws`, at least ten times; another cell that draws
+    says by a tag, with a reason, that it must have its one draw (`one-draw`: `make reseed` leaves
+    its seeds), or that what it says holds for any (`any-draw`: an identity, or a picture of which
+    nothing is claimed).
+    """
+    problems = [*_one_draw(page)]
+    if page.name not in DRAWN_ONCE:
+        yield from problems
+    elif not problems:
+        yield page.whole("complies: take it out of DRAWN_ONCE in tools/guards.py")
+
+
+def _one_draw(page):
+    for cell in page.code:
+        calls = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)
+                 and getattr(node.func, "id", "") == "draws"]
+        for call in calls:
+            times = [*call.args[1:2], *(k.value for k in call.keywords if k.arg == "times")]
+            if times and isinstance(times[0], ast.Constant) and times[0].value < 10:
+                yield page.at(cell, f"{times[0].value} draws: expected 10 or more")
+        if DRAWS.search(cell.source) and not calls and not (
+                {"one-draw", "any-draw"} & set(tags(cell))):
+            yield page.at(cell, "draws once: use `draws`, or say by the tag one-draw or any-draw, "
+                                "with a reason, why one draw is enough")
 
 
 # ------------------------------------------------------------------------------ the shape of a page

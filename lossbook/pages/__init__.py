@@ -13,11 +13,12 @@ except ModuleNotFoundError as missing:
                               "pip install 'lossbook[pages]'", name=missing.name) from missing
 
 from lossbook.pages.cards import card
+from lossbook.pages.draws import draws, middles
 from lossbook.pages.figures import COLOURS, axes, show
 from lossbook.pages.maps import loss_map, loss_table
 from lossbook.pages.screens import first_screen
 from lossbook.pages.source import source
 from lossbook.pages.versions import torch_since
 
-__all__ = ["COLOURS", "axes", "card", "first_screen", "loss_map", "loss_table", "show", "source",
-           "torch_since"]
+__all__ = ["COLOURS", "axes", "card", "draws", "first_screen", "loss_map", "loss_table", "middles",
+           "show", "source", "torch_since"]
