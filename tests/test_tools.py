@@ -11,8 +11,10 @@ import yaml
 from docutils import nodes
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from lossbook.pages import axes, show
 from tools import (
-    faults, fonts, guards, lossbook_site, make_inventories, refresh, reseed, website)
+    faults, fonts, guards, lossbook_figures, lossbook_site, make_inventories, refresh, reseed,
+    website)
 from tools.notebooks import ROOT, canonical, code_cells, name_of, notebooks, read
 
 LOSS, OTHER = "book/regression/trial_loss.ipynb", "book/foundations/trial.ipynb"
@@ -51,6 +53,10 @@ def exercise(label="x-1"):
 def figure(alt="A curve that falls to zero at the origin and rises again."):
     settings = {"image": {"alt": alt}, "figure": {"name": "fig", "caption": "A curve."}}
     return code("plot()", {"image/svg+xml": "<svg/>", "text/plain": "<Figure>"}, mystnb=settings)
+
+
+def drawn(figure):
+    return code("show(ax)", {"image/svg+xml": show(figure).data})
 
 
 def no_picture():
@@ -178,6 +184,8 @@ BAD = [
     (guards.alternatives, page(code("h", {"text/html": SVG})), "<svg> without aria-label"),
     (guards.alternatives, page(md("![](a.png)")), "without alternative text"),
     (guards.alternatives, page(no_picture()), "a figure's cell without a picture"),
+    (guards.letters, page(drawn(axes(figsize=(5.2, 3)))), "letters of 10.5 pixels on a phone"),
+    (guards.letters, page(drawn(axes(2, figsize=(11, 3)))), "letters of 9.9 pixels on a phone"),
     (guards.local_images, page(md("![A](https://x.org/a.png)")), "asks another site"),
     (guards.local_images, page(md("```{image} https://x.org/a.png\n```")), "asks another site"),
     (guards.local_images, page(code("h", {"text/html": "<script src='//cdn.org/a.js'></script>"})),
@@ -433,6 +441,30 @@ def test_broken_links(tmp_path):
     assert website.broken_links(tmp_path / "a.html", tmp_path) == [
         "b.html#gone: no such anchor", "c.html: no such file", "#top: no such anchor",
         "../d: no such file"]
+
+
+def test_panels_stand_below_each_other_on_a_phone():
+    side_by_side = show(axes(2)).data
+    first, second = lossbook_figures.panels(side_by_side)
+    assert first.begin == 0 and first.end == second.begin < second.left
+    assert not first.bare and not second.bare
+    text, (width, height) = lossbook_figures.stacked(side_by_side)
+    whole, tall = lossbook_figures.size(side_by_side)
+    assert width < 0.6 * whole and height > 2 * tall and text.count("<use xlink") > 1
+    assert lossbook_figures.size(text) == pytest.approx((width, height), abs=0.01)
+
+
+def test_a_panel_without_numbers_of_its_own_gets_those_of_the_first():
+    shared = show(axes(2, sharey=True)).data
+    assert [panel.bare for panel in lossbook_figures.panels(shared)] == [False, True]
+    assert lossbook_figures.stacked(shared)[0].count("<svg x=") == 3
+
+
+def test_one_panel_and_a_bar_of_colours_stay_as_they_are():
+    one = axes()
+    one.figure.colorbar(one.imshow([[0, 1]]))
+    for drawing in show(axes()).data, show(one).data:
+        assert lossbook_figures.stacked(drawing) is None
 
 
 def test_trim_keeps_what_pages_load(tmp_path):

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import yaml
 
+from tools.lossbook_figures import size, stacked
 from tools.notebooks import (BOOK, ROOT, canonical, code_cells, name_of, notebooks, output_texts,
                              read)
 
@@ -43,6 +44,7 @@ OPEN = 18           # lines of a cell that stands open
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 DIGITS = 10
 ALT = 40
+PHONE, LETTERS = 358, 11            # pixels: the width of a figure there, and its smallest letters
 FRONT = ("intro", "api")    # pages that need no closing sections
 
 
@@ -504,6 +506,21 @@ def alternatives(page: Page) -> Problems:
     for cell in page.markdown:
         if re.search(r"!\[\s*\]\(", cell.source):
             yield page.at(cell, "an image without alternative text")
+
+
+@guard
+def letters(page: Page) -> Problems:
+    """On a phone a figure is 358 pixels wide, and its letters have 11 pixels or more."""
+    for cell in page.code:
+        for output in cell.outputs:
+            svg = output.get("data", {}).get("image/svg+xml", "")
+            if sizes := re.findall(r'<g [^>]*transform="translate[^"]* scale\(([\d.]+) ', svg):
+                _, (width, _) = stacked(svg) or (svg, size(svg))
+                smallest = 100 * min(map(float, sizes))
+                if (pixels := smallest * PHONE / width) < LETTERS:
+                    yield page.at(cell, f"letters of {pixels:.1f} pixels on a phone, at least "
+                                        f"{LETTERS}: draw the figure at most "
+                                        f"{smallest * PHONE / LETTERS / 72:.1f} inches wide")
 
 
 @guard

@@ -49,7 +49,7 @@ class Document(HTMLParser):
     def handle_starttag(self, tag, attributes):
         given = dict(attributes)
         self.anchors |= {given[k] for k in ("id", "name") if given.get(k)}
-        self.links += [given[k] for k in ("href", "src") if given.get(k)]
+        self.links += [given[k] for k in ("href", "src", "srcset") if given.get(k)]
         if tag == "meta" and given.get("http-equiv", "").lower() == "refresh":
             self.refresh = re.sub(r"(?i)^.*?url=", "", given.get("content", ""))
             self.links.append(self.refresh)

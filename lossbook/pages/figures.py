@@ -17,7 +17,7 @@ COLOURS = {"loss": "#1b5faa", "gradient": "#b8500f", "target": "#23783f", "other
            "muted": "#6b6b6b"}
 
 _STYLE = {
-    "figure.figsize": (5.2, 3.1), "figure.constrained_layout.use": True,
+    "figure.figsize": (4.4, 2.8), "figure.constrained_layout.use": True,
     "font.size": 11, "axes.titlesize": 11, "axes.labelsize": 11, "legend.fontsize": 10,
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#444444",
     "axes.grid": True, "grid.color": "#cccccc", "grid.linewidth": 0.6,
