@@ -37,6 +37,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.multiprocessing import start_processes
 
+from lossbook import CrossEntropyLoss, CTCLoss, Loss, Sums
 from tools.notebooks import BOOK, settle_environment
 
 FILE = BOOK / "data" / "many_machines.json"
@@ -112,9 +113,9 @@ def linear() -> nn.Module:
 class Recurrent(nn.Module):
     """The logits of the next letter, given all the letters before it."""
 
-    def __init__(self):
+    def __init__(self, seed=0):
         super().__init__()
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         self.embedding = nn.Embedding(len(LETTERS), 16, dtype=torch.float64)
         self.memory = nn.GRU(16, 16, batch_first=True, dtype=torch.float64)
         self.logits = nn.Linear(16, len(LETTERS), dtype=torch.float64)
@@ -125,20 +126,29 @@ class Recurrent(nn.Module):
 
 @dataclass(frozen=True)
 class Task:
-    """A model, a batch whose rows are dealt to the machines, and the two halves of a mean."""
+    """A model, a batch whose rows are dealt to the machines, and the two halves of a mean.
+
+    Beside them the same mean by lossbook: a loss, and what it takes.
+    """
 
     model: Callable
     batch: tuple[np.ndarray, ...]
     total: Callable                     # (model, *share) -> what the mean divides
     count: Callable                     # (*share) -> what it divides by
+    loss: Loss
+    inputs: Callable                    # (model, *share) -> what the loss takes
 
     def share(self, rank: int = 0, world: int = 1) -> list[torch.Tensor]:
         """The rows of one machine: neighbours, and for all machines as many, or one more."""
         return [torch.from_numpy(np.array_split(rows, world)[rank]) for rows in self.batch]
 
 
+def letters_inputs(model, given, following):
+    return model(given).transpose(1, 2), following
+
+
 def letters_total(model, given, following, weight=None):
-    return F.cross_entropy(model(given).transpose(1, 2), following, weight, ignore_index=IGNORED,
+    return F.cross_entropy(*letters_inputs(model, given, following), weight, ignore_index=IGNORED,
                            reduction="sum")
 
 
@@ -149,10 +159,13 @@ def letters_count(given, following, weight=None):
     return weight[kept].sum()
 
 
-def strips_total(model, frames, labels, frame_counts, label_counts):
-    log_probs = model(frames).log_softmax(2).transpose(0, 1)
-    losses = F.ctc_loss(log_probs, labels, frame_counts, label_counts, reduction="none")
-    return (losses / label_counts).sum()
+def strips_inputs(model, frames, *counted):
+    return model(frames).log_softmax(2).transpose(0, 1), *counted
+
+
+def strips_total(model, *share):
+    losses = F.ctc_loss(*strips_inputs(model, *share), reduction="none")
+    return (losses / share[-1]).sum()
 
 
 def strips_count(frames, labels, frame_counts, label_counts):
@@ -161,14 +174,16 @@ def strips_count(frames, labels, frame_counts, label_counts):
 
 def tasks() -> dict[str, Task]:
     dealt, by_length = spelled(words()), spelled(sorted(words(), key=len))
-    weight = torch.from_numpy(balanced(by_length[1]))
-    weighted = partial(letters_total, weight=weight), partial(letters_count, weight=weight)
+    weight = balanced(by_length[1])
+    plain, weighted = CrossEntropyLoss(), CrossEntropyLoss(weight=weight)
+    letters = letters_total, letters_count, plain, letters_inputs
+    halves = (partial(half, weight=torch.from_numpy(weight)) for half in letters[:2])
     return {
-        "as they come": Task(table, dealt, letters_total, letters_count),
-        "by length": Task(table, by_length, letters_total, letters_count),
-        "recurrent": Task(Recurrent, by_length, letters_total, letters_count),
-        "class weights": Task(table, by_length, *weighted),
-        "CTC": Task(linear, strips(), strips_total, strips_count),
+        "as they come": Task(table, dealt, *letters),
+        "by length": Task(table, by_length, *letters),
+        "recurrent": Task(Recurrent, by_length, *letters),
+        "class weights": Task(table, by_length, *halves, weighted, letters_inputs),
+        "CTC": Task(linear, strips(), strips_total, strips_count, CTCLoss(), strips_inputs),
     }
 
 
@@ -221,9 +236,29 @@ def summed(task, model, share):
         parameter.grad /= count
 
 
+def gathered(sums: Sums) -> list[Sums]:
+    """The sums of all machines, on each."""
+    everyone = [None] * dist.get_world_size()
+    dist.all_gather_object(everyone, sums)
+    return everyone
+
+
+def by_sums(task, model, share):
+    """Right, by lossbook: from the sums of all, each machine's part of the gradient."""
+    model, loss = model.module, task.loss
+    prediction, *rest = task.inputs(model, *share)
+    part = prediction.detach().numpy(), *rest
+    sums = gathered(loss.sums(*part))
+    total = sum(sums)
+    slopes = loss.grad(*part, sums=total)
+    prediction.backward(torch.from_numpy(slopes))
+    for parameter in model.parameters():
+        dist.all_reduce(parameter.grad)
+
+
 WAYS = {
     "mean of means": mean_of_means, "factor forgotten": factor_forgotten,
-    "scaled": scaled, "accumulated": accumulated, "summed": summed,
+    "scaled": scaled, "accumulated": accumulated, "summed": summed, "by sums": by_sums,
 }
 WRONG = ("mean of means", "factor forgotten")
 
