@@ -54,12 +54,12 @@ def shares(week: int) -> int:
     return 5 + min(week, 52 - week)
 
 
-def flights(week: int, size: int) -> np.ndarray:
+def flights(week: int, size: int, year: int = 0) -> np.ndarray:
     """A row for each flight: what is known of it, and whether it was delayed.
 
     Besides, the busier the week, the more are delayed, and no column says so.
     """
-    rng = np.random.default_rng(week)
+    rng = np.random.default_rng([year, week])
     count = size * shares(week)
     hour, distance, wind = rng.normal(size=(3, count))
     rain, weekend = rng.random((2, count)) < [[1 / 4], [2 / 7]]

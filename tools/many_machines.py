@@ -38,8 +38,8 @@ from torch import nn
 from torch.multiprocessing import start_processes
 
 from lossbook import CrossEntropyLoss, CTCLoss, Loss, Sums
-from tools.notebooks import BOOK, settle_environment
 
+BOOK = Path(__file__).resolve().parents[1] / "book"
 FILE = BOOK / "data" / "many_machines.json"
 SPEECH = BOOK / "data" / "gettysburg.txt"
 WORLDS = (2, 4)
@@ -346,6 +346,8 @@ def on_machines(world: int, work: Callable, *arguments,
     TimeoutError after `limit` seconds, ProcessException where one fails. None is left in either
     case.
     """
+    from tools.notebooks import settle_environment      # loads nbformat, which takes a second
+
     settle_environment()        # processes inherit it: one thread each
     deadline = time.monotonic() + limit
     with tempfile.TemporaryDirectory() as folder:
