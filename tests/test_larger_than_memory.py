@@ -42,7 +42,7 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(scratch))
         patch.setenv("TMPDIR", str(scratch))        # that of the workers
-        with ltm.cluster(limit=90) as (client, compute):
+        with ltm.cluster(limit=180) as (client, compute):
             workers = set(client.run(os.getpid).values())
             places = heard([ours, *workers]) - before
             files = ltm.year(compute, data / "year", ltm.SIZES["small"])

@@ -93,7 +93,7 @@ def sums_of(file, w):
 
 
 def slopes_of(file, w, total=None):
-    """What a week adds to gradient and Hessian in w; without the total, those of its own mean."""
+    """Its part of gradient and Hessian in w; without the total, of its own mean."""
     X, y = read(file)
     slopes = LOSS.grad(X @ w, y, sums=total)
     bends = LOSS.curvature(X @ w, y, sums=total)
@@ -158,7 +158,8 @@ SETTINGS = {        # Dask's own, whatever is set elsewhere
 
 
 @contextmanager
-def cluster(memory: str = MEMORY, limit: float = LIMIT) -> Iterator[tuple[Client, Callable]]:
+def cluster(memory: str = MEMORY,
+            limit: float = LIMIT) -> Iterator[tuple[Client, Callable]]:
     """Two workers, and what has them compute a lazy result.
 
     TimeoutError once the cluster has been there for `limit` seconds.
