@@ -69,7 +69,6 @@ NOT_YET = frozenset([
     "book/multilabel/multilabel_soft_margin_loss.ipynb",
     "book/notation.ipynb",
     "book/practice/choosing.ipynb",
-    "book/practice/mean_of_means.ipynb",
     "book/practice/your_own_loss.ipynb",
     "book/reductions.ipynb",
     "book/regression/gaussian_nll_loss.ipynb",
