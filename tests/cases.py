@@ -660,7 +660,8 @@ OF_VECTORS = [
         twin=torch.nn.TripletMarginLoss,
         options=[{}, {"p": 1.0}, {"p": 3.5}, {"swap": True}, {"eps": 0.1},
                  {"margin": 0.2, "p": 1.0, "swap": True}, {"p": 3.5, "swap": True}],
-        kinks=[({"eps": 0.0}, [[[0.0, 0.0]], [[0.0, 0.0]], [[1.0, 0.0]]]),
+        kinks=[({"eps": 0.0, "margin": 5.0}, [[[0.0, 0.0]], [[3.0, 4.0]], [[8.0, 6.0]]]),
+               ({"eps": 0.0, "margin": 5.0}, [[[0.0, 0.0]], [[0.0, 0.0]], [[3.0, 4.0]]]),
                ({"eps": 0.0, "swap": True}, [[[0.0, 0.0]], [[2.0, 0.0]], [[1.0, 1.0]]]),
                ({}, [[[0.0, 0.0]], [[1.0, 0.0]], [[1.0, 0.0]]])],
         bad_options=refused_numbers("margin", "a positive finite number", 0.0, -1, np.nan)

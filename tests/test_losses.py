@@ -132,6 +132,21 @@ def test_at_the_corners_the_slope_is_that_of_the_formula(case, options):
                               reduction, np.float64, corners=True)
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case.kinks and not case.bounds],
+                         ids=str)
+def test_beside_a_corner_the_slope_is_that_of_its_side(case):
+    """Entry by entry, and so near that hardly anything but rounding is nearer."""
+    for options, arrays in case.kinks:
+        arrays = [np.array(array) for array in arrays]
+        for place, name in enumerate(case.loss.arguments):
+            for entry in np.ndindex(arrays[place].shape) if name in case.loss.predictions else ():
+                for step in -2.0**-42, 2.0**-42:
+                    moved = [array.copy() for array in arrays]
+                    moved[place][entry] += step
+                    same_as_torch(case, moved, options, case.reductions[-1], np.float64,
+                                  corners=True)
+
+
 @each_dtype
 @each_surviving
 def test_extreme_inputs_give_what_torch_gives(case, options, dtype):
