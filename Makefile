@@ -19,7 +19,7 @@ export IPYTHONDIR              := $(CURDIR)/$(VENV)/ipython
 export MPLCONFIGDIR            := $(CURDIR)/$(VENV)/matplotlib
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help book test test-package test-notebooks test-site look newest reseed faults lab refresh bench clean
+.PHONY: help book test test-package test-notebooks test-site look newest reseed faults mutate lab refresh bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -31,8 +31,9 @@ help:
 	@echo 'make lab       open the notebooks in JupyterLab'
 	@echo 'make refresh   run all notebooks and store their outputs (NB=book/intro.ipynb: only this one)'
 	@echo 'make faults    plant faults in a copy and see that the tests find each (FAULT=word: only these)'
+	@echo 'make mutate    mutate the package and see which mutants no test finds (ARGS="lossbook.loss.*": only these)'
 	@echo 'make bench     measure speed and accuracy beside torch'
-	@echo 'make clean     remove what was built (not .venv and .venv-newest)'
+	@echo 'make clean     remove what was built (not .venv, .venv-newest, .venv-mutate)'
 
 # The first Python that is new enough; PYTHON=/path/to/python chooses, and then no other is tried.
 $(READY): requirements.txt pyproject.toml
@@ -108,9 +109,21 @@ reseed: $(READY)
 faults: $(READY)
 	@$(PY) -m tools.faults $(FAULT)
 
+# mutmut reads what is in .venv and lies beside it: nothing else needs it.
+.venv-mutate/bin/mutmut: $(READY)
+	@echo 'Installing mutmut into .venv-mutate'
+	@$(PY) -m venv --clear .venv-mutate
+	@site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	  $(PY) -c "$$site" >"$$(.venv-mutate/bin/python -c "$$site")/beside.pth"
+	@.venv-mutate/bin/python -m pip install -qq --disable-pip-version-check -c requirements.txt mutmut==3.8.1
+
+mutate: .venv-mutate/bin/mutmut
+	@.venv-mutate/bin/mutmut run $(ARGS)
+	@.venv-mutate/bin/mutmut results
+
 bench: $(READY)
 	@$(PY) -m benchmarks $(ARGS)
 
 clean:
-	rm -rf _build build *.egg-info .pytest_cache .hypothesis .coverage
+	rm -rf _build build mutants *.egg-info .pytest_cache .hypothesis .coverage
 	find . -path './.venv*' -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
