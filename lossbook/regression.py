@@ -100,7 +100,7 @@ class RMSELoss(OfSums):
         squares, count = sums
         if _SAFE**2 * count <= squares < np.inf:
             return 0
-        largest = float(np.max(np.abs(arrays[0] - arrays[1]), initial=0.0))
+        largest = float(np.max(np.abs(arrays[0] - arrays[1])))    # of something: nothing sums to 0
         return int(np.frexp(largest)[1]) if 0 < largest < np.inf else 0
 
     def terms(self, input, target):

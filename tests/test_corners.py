@@ -62,6 +62,21 @@ def test_the_sides_are_those_of_differences(loss, arrays):
                 assert float(found[entry]) == pytest.approx(difference, rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.parametrize("loss, arrays", [
+    row for row in KINKS if formula_of(row.values[0]).curvature
+    and formula_of(row.values[0]).index is None])
+def test_at_a_corner_the_curvature_is_the_printed_one(loss, arrays):
+    """Also where the slope has its corner, as that of Huber's loss."""
+    formula, settings = formula_of(loss), settings_of(loss)
+    options = {symbol: settings[name] for name, symbol in formula.options.items()}
+    curvatures = in_tuple(loss.curvature(*arrays))
+    for entry in np.ndindex(np.shape(arrays[0])):
+        numbers = {symbol: float(array[entry]) for symbol, array in zip(
+            formula.arguments.values(), map(np.array, arrays))}
+        for found, printed in zip(curvatures, formula.curvature, strict=True):
+            assert found[entry] == float(printed.subs({**numbers, **options}))
+
+
 SMOOTH = [    # nearly a corner, or a place where only the choice of the cases changes
     ("HuberLoss", {"delta": 1.0}, [[1.0, -1.0, 0.0], [0.0] * 3]),
     ("SmoothL1Loss", {"beta": 0.5}, [[0.5, -0.5, 0.0], [0.0] * 3]),

@@ -37,7 +37,9 @@ def rmse_of_size(dtype):
     ends = {np.float64: [3.3e-162, 1e-155, 1e153, 1e155, 1e300],
             np.float32: [1e-40, 3e-23, 1e-20, 1e18, 1e20, 1e38]}
     for size in (*ends[dtype], *around(1e-15), 1.0):
-        yield {}, [(size * np.array([3.0, -1.0, 2.0])).astype(dtype), np.zeros(3, dtype)]
+        x = (size * np.array([3.0, -1.0, 2.0])).astype(dtype)
+        yield {}, [x, np.zeros(3, dtype)]
+        yield {}, [x / 2, -x / 2]
 
 
 def poisson_near_a_rate_of_1(dtype):

@@ -571,6 +571,8 @@ def test_rmse_at_the_ends():
     np.testing.assert_allclose(value, np.sqrt(12.5) * 1e300, rtol=1e-15)
     np.testing.assert_allclose(gradient, np.array([3, 4]) / np.sqrt(12.5) / 2, rtol=1e-15)
     np.testing.assert_allclose(loss([3e-300, 4e-300], [0.0, 0.0]), np.sqrt(12.5) * 1e-300)
+    x = np.full(1_000_000, 1e-20, np.float32)    # whose squares have lost digits, however many
+    np.testing.assert_allclose(loss(x, 0 * x), 1e-20, rtol=1e-6)
     x = np.array([0.0, 0.0], np.float32)
     torch_value = torch.tensor(x, requires_grad=True)
     torch.sqrt(torch.nn.functional.mse_loss(torch_value, torch.zeros(2))).backward()
