@@ -105,7 +105,7 @@ def below_top(x, top, out=None):
     return below
 
 
-def shifted_exp(x, axis=0):
+def shifted_exp(x, axis):
     """The maximum, the sum of exp(x - maximum) over all but one maximum, and these exponentials.
 
     The one left out is exactly 1. Kept apart, it does not drown the others: log1p(others) has all

@@ -60,6 +60,11 @@ def test_logsumexp_and_log_softmax():
         np.testing.assert_allclose(stable.logsumexp(x, axis=axis), plain, rtol=1e-13)
         p = np.exp(stable.log_softmax(x, axis=axis))
         np.testing.assert_allclose(p.sum(axis=axis), 1, rtol=1e-13)
+    for shape in ((1, 5, 1), (3, 1), (1,)):    # only the axis itself is gone
+        for axis in range(-len(shape), len(shape)):
+            assert stable.logsumexp(np.zeros(shape), axis=axis).shape == tuple(
+                np.delete(shape, axis))
+            assert stable.log_softmax(np.zeros(shape), axis=axis).shape == shape
     shifted = stable.logsumexp(x + 1e4, axis=1)    # where exp alone overflows
     np.testing.assert_allclose(shifted, stable.logsumexp(x, axis=1) + 1e4, rtol=1e-14)
     np.testing.assert_allclose(stable.logsumexp(x - 1e4, axis=1), stable.logsumexp(x, axis=1) - 1e4,
@@ -79,6 +84,7 @@ def test_rows_are_reduced_where_they_lie(length, dtype):
         np.testing.assert_allclose(stable.row_sum(block), exact, **(
             near if block.T.flags.c_contiguous else loose))
         np.testing.assert_array_equal(stable.row_max(block), block.max(axis=0, keepdims=True))
+        assert stable.row_sum(block).dtype == stable.row_max(block).dtype == dtype
     equal = np.full((3, length), 1 / 3, dtype).T    # where rounding goes one way
     np.testing.assert_allclose(stable.row_sum(equal), length * float(equal[0, 0]), **near)
     assert np.isnan(stable.row_max(np.array([[1.0, np.nan]]).T)).all()
