@@ -483,3 +483,26 @@ def test_an_option_that_the_type_of_the_data_does_not_hold_is_refused(case):
                 for call in (loss, loss.grad, loss.value_and_grad, loss.curvature):
                     assert refusal(call, *drawn(case, np.float32)) == message
             case.loss(**options)(*drawn(case))
+
+
+# ------------------------------------------------------------------ the ends of an option
+
+TINY, MAX, EPS = (getattr(np.finfo(float), name) for name in ("smallest_subnormal", "max", "eps"))
+ENDS = [    # the last that is taken, to either side, and the next, which is not
+    (checks.finite, (-MAX, MAX), (-np.inf, np.inf)),
+    (checks.positive, (TINY, MAX), (0.0, np.inf)),
+    (checks.non_negative, (0.0, MAX), (-TINY, np.inf)),
+    (checks.at_least_one, (1.0, MAX), (1 - EPS / 2, np.inf)),
+    (checks.share, (0.0, 1.0), (-TINY, 1 + EPS)),
+    (checks.balance, (0.0, 1.0), (-TINY, 1 + EPS)),
+    (checks.cosine, (-1.0, 1.0), (-1 - EPS, 1 + EPS)),
+]
+
+
+@pytest.mark.parametrize("check, taken, refused", ENDS)
+def test_an_option_is_taken_up_to_its_ends(check, taken, refused):
+    assert {row[0] for row in ENDS} == set(SCALARS)
+    for number in taken:
+        assert check("option", number) == number
+    for number in refused:
+        assert refusal(check, "option", number).endswith(f", got {number!r}")

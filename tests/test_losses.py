@@ -161,6 +161,18 @@ def test_accurate_to_four_ulp_times_the_condition(case, options, dtype):
         assert_accurate(case, options, arrays)
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case.axis is not None], ids=str)
+def test_one_class_or_feature_is_enough(case):
+    """By the kernel and by `terms`, and for the curvature."""
+    arrays = case.generate(np.random.default_rng(2), np.float64, (4, 1))
+    for options in case.options:
+        if not any(isinstance(option, np.ndarray) for option in options.values()):
+            assert_accurate(case, options, arrays)
+            if case.curvature:
+                fitted = case.fit(arrays, options)
+                assert np.shape(case.loss(**options).curvature(*fitted)) == (4, 1)
+
+
 # ------------------------------------------------------------------ memory
 
 @pytest.mark.parametrize("case", CASES, ids=str)
