@@ -9,7 +9,7 @@ import pytest
 
 import lossbook
 from lossbook.catalogue import CATALOGUE, KINDS, cousins
-from lossbook.pages import card, cards, loss_map, loss_table
+from lossbook.pages import card, cards, draws, loss_map, loss_table
 from lossbook.pages.tables import grouped
 from lossbook.symbolic import FORMULAS
 
@@ -76,6 +76,12 @@ def test_the_map_and_the_table_have_every_loss():
                 assert f"href='{row.page.removeprefix('book/')}.ipynb'" in drawn
     for kind in ALL_KINDS:
         assert f">{kind}<" in loss_map().data
+
+
+def test_an_experiment_has_ten_draws_or_more():
+    assert len(draws(lambda rng: rng.normal(), times=10)) == 10
+    with pytest.raises(ValueError, match="times: expected 10 or more, got 9"):
+        draws(lambda rng: rng.normal(), times=9)
 
 
 def test_the_reference_has_every_public_name():

@@ -1,20 +1,24 @@
 """The guards guard: a good page passes all of them, and each breach of a rule is seen and named."""
 
 import json
+import random
 import types
 import zlib
 from importlib.resources import files
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from docutils import nodes
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from sklearn.model_selection import KFold, train_test_split
+from sklearn.utils import check_random_state
 
 from lossbook.pages import axes, show
 from tools import (
     faults, fonts, guards, lossbook_figures, lossbook_site, make_inventories, refresh, reseed,
-    website)
+    seeds, website)
 from tools.notebooks import ROOT, canonical, code_cells, name_of, notebooks, read
 
 LOSS, OTHER = "book/regression/trial_loss.ipynb", "book/foundations/trial.ipynb"
@@ -126,8 +130,24 @@ BAD = [
     (guards.drawn_often, page(code("rng = np.random.default_rng(0)\nassert rng.random() > 0.6")),
      "draws once"),
     (guards.drawn_often, page(code("split = train_test_split(x, random_state=1)")), "draws once"),
-    (guards.drawn_often, page(code("gain = draws(experiment, 5)")), "5 draws: expected 10 or more"),
-    (guards.drawn_often, page(code("draws(experiment, times=3)")), "3 draws: expected 10 or more"),
+    (guards.drawn_often, page(code("rng = np.random.default_rng(0)", tags=["any-draw"]),
+                              code("x = rng.normal()")), "draws once, rng"),
+    (guards.drawn_often, page(code("def train(s):\n    return np.random.default_rng(s).normal()\n"
+                                   "draws(lambda rng: train(1))"), code("train(0)", "[1 to 2]")),
+     "draws once, train"),
+    (guards.drawn_often, page(code("def f(rng):\n    return KFold(3, random_state=0)\ndraws(f)")),
+     "KFold(3, random_state=0) in f, the same in each draw"),
+    (guards.drawn_often, page(code("draws(lambda rng: f(np.random.default_rng(0)))")),
+     "default_rng(0), the same in each draw"),
+    (guards.drawn_often, page(code("gain = draws(f)\nassert gain.at_least(0) > 8", "0.5")),
+     "draws(…) is called 1 times and 0 intervals are shown"),
+    (guards.drawn_often, page(code("1", tags=["any-draw"])), "has the tag any-draw and draws noth"),
+    (guards.drawn_often, page(code("r = np.random.default_rng(0)\nx = train(r.permutation(9))\n"
+                                   "assert x > 0.5", tags=["any-draw"])),
+     "asserts something of an experiment, for it has 'permutation'"),
+    (guards.drawn_often, page(code("r = np.random.default_rng(0)\nx = train(r.permutation(9))",
+                                   tags=["any-draw"]), code("assert x > 0.5")),
+     "asserts something of x, which one draw gave"),
     (guards.title, page(md("## No title")), "does not start with a title"),
     (guards.title, page(code("1")), "does not start with a title"),
     (guards.title, page(md("# One"), md("# Two")), "second title: # Two"),
@@ -243,12 +263,63 @@ def test_not_yet_excuses_what_does_not_comply_and_nothing_else(monkeypatch):
     assert list(guards.sections(loss_page(drop=["Definition"])))
 
 
-def test_draws_are_seen_however_they_are_made():
-    assert not list(guards.drawn_often(page(code("gain = draws(experiment, times=10)"))))
-    for made in ("torch.manual_seed(0)", "KFold(5, shuffle=True)", "torch.randn(3)",
-                 "random.shuffle(x)", "np.random.RandomState(0)"):
-        assert list(guards.drawn_often(page(code(made)))), made
-        assert not list(guards.drawn_often(page(code(made, tags=["any-draw"]))))
+GAIN = "def gain(rng):\n    return rng.normal()\n"
+
+
+@pytest.mark.parametrize("cells", [
+    [code(GAIN + "print(draws(gain, times=10))", "0.5 [0.1 to 0.9]")],
+    [code(GAIN + "gains = draws(gain)"), code("gains.band(ax, x, 'b')")],
+    [code("r = np.random.default_rng(0)\nassert abs(f(r.normal()) - g(1)) < 1e-12",
+          tags=["any-draw"])],
+    [code("r = np.random.default_rng(0)\nx = train(r.permutation(9))", tags=["any-draw"]),
+     code("x = 3\nassert x == 3")],
+    [code("torch.manual_seed(1)\nassert torch.randn(1) < 0", tags=["one-draw"])],
+    [code("F.cross_entropy(x, y)\ndef train(seed):\n    return np.random.default_rng(seed)")],
+])
+def test_many_draws_identities_and_pictures_pass(cells):
+    assert not list(guards.drawn_often(page(*cells)))
+
+
+@pytest.mark.parametrize("made", [
+    "torch.manual_seed(0)", "KFold(5, shuffle=True)", "torch.randn(3)", "random.shuffle(x)",
+    "np.random.RandomState(0)", "nn.Linear(2, 3)", "train_test_split(x)", "np.random.rand(3)",
+    "scipy.stats.norm.rvs(3)", "Forest(random_state=seed)", "[default_rng(s) for s in range(20)]"])
+def test_draws_are_seen_however_they_are_made(made):
+    assert list(guards.drawn_often(page(code(made)))), made
+    assert not list(guards.drawn_often(page(code(made, tags=["any-draw"]))))
+
+
+def test_a_seed_is_moved_wherever_it_enters(monkeypatch):
+    """In what is made by a class as by a function, named or not; types stay what they are."""
+    for module, name in [*((np.random, name) for name in dir(np.random) if name[0] != "_"),
+                         (random, "seed"), (random, "Random"), (torch, "Generator"),
+                         (torch, "manual_seed"), (torch.random, "manual_seed")]:
+        monkeypatch.setattr(module, name, getattr(module, name))
+    monkeypatch.setattr(seeds, "offset", 0)
+    made = {
+        "default_rng": lambda s: np.random.default_rng(seed=s).random(),
+        "several": lambda s: np.random.default_rng((s, 5)).random(),
+        "sequence": lambda s: np.random.SeedSequence(entropy=s).spawn(2)[1].generate_state(1)[0],
+        "bits": lambda s: np.random.Generator(np.random.PCG64(s)).random(),
+        "state": lambda s: np.random.RandomState(np.int64(s)).rand(),
+        "split": lambda s: train_test_split(range(99), random_state=s)[0][0],
+        "shuffle": lambda s: next(KFold(2, shuffle=True, random_state=s).split(range(99)))[0].sum(),
+        "python": lambda s: random.Random(x=s).random(),
+        "torch": lambda s: torch.random.manual_seed(s) and torch.rand(1).item(),
+        "own": lambda s: torch.rand(1, generator=torch.Generator("cpu").manual_seed(s)).item(),
+        "start": lambda s: torch.manual_seed(s) and torch.nn.Linear(1, 1).weight.item(),
+    }
+    higher = {name: make(1007) for name, make in made.items()}
+    state = np.random.RandomState(3)
+    seeds.install()
+    assert {name: make(1007) for name, make in made.items()} == higher
+    seeds.offset = 1000
+    assert {name: make(7) for name, make in made.items()} == higher
+    assert isinstance(state, np.random.RandomState) and check_random_state(state) is state
+    assert isinstance(random.Random(1), random.Random)
+    assert not isinstance(state, np.random.SeedSequence)
+    assert np.random.default_rng(generator := np.random.default_rng(1)) is generator
+    assert seeds.moved(None) is None and seeds.moved(True) is True
 
 
 def test_every_seed_is_moved(tmp_path):

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import yaml
 
+from tools.drawing import EXPERIMENT, Drawing, names
 from tools.lossbook_figures import size, stacked
 from tools.notebooks import (BOOK, ROOT, canonical, code_cells, name_of, notebooks, output_texts,
                              read)
@@ -228,26 +229,23 @@ def tags(cell) -> list[str]:
 
 # ----------------------------------------------------------------------------------- what is drawn
 
-# Where data are drawn, split or shuffled, or a network begins.
-DRAWS = re.compile(r"default_rng\(|RandomState\(|\brandom\.(?!default_rng)\w+\(|manual_seed\(|"
-                   r"random_state\b|train_test_split\(|shuffle=True|torch\.rand")
+INTERVAL = re.compile(r"\S+ \[\S+ to \S+\]")     # how `Draws` shows the middle and the interval
 
 
-def drawing(cell) -> bool:
-    """Whether a cell draws, by itself or with the help of `draws`."""
-    return bool(DRAWS.search(cell.source) or re.search(r"\bdraws\(", cell.source))
+def drawing(page: Page) -> Drawing:
+    return Drawing(cell.source for cell in page.code)
 
 
 @guard
 def drawn_often(page: Page) -> Problems:
     """A sentence about drawn data is a claim about many draws.
 
-    What is drawn is drawn by `lossbook.pages.draws`, at least ten times; another cell that draws
-    says by a tag, with a reason, that it must have its one draw (`one-draw`: `make reseed` leaves
-    its seeds), or that what it says holds for any (`any-draw`: an identity, or a picture of which
-    nothing is claimed).
+    What is drawn is drawn by `lossbook.pages.draws`, and the interval is shown; another cell that
+    draws says by a tag, with a reason, that it must have its one draw (`one-draw`: `make reseed`
+    leaves its seeds), or that what it says holds for any (`any-draw`: an identity, or a picture of
+    which nothing is claimed).
     """
-    problems = [*_one_draw(page)]
+    problems = [*_one_draw(page), *_intervals(page)]
     if page.name not in DRAWN_ONCE:
         yield from problems
     elif not problems:
@@ -255,17 +253,40 @@ def drawn_often(page: Page) -> Problems:
 
 
 def _one_draw(page):
-    for cell in page.code:
-        calls = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)
-                 and getattr(node.func, "id", "") == "draws"]
-        for call in calls:
-            times = [*call.args[1:2], *(k.value for k in call.keywords if k.arg == "times")]
-            if times and isinstance(times[0], ast.Constant) and times[0].value < 10:
-                yield page.at(cell, f"{times[0].value} draws: expected 10 or more")
-        if DRAWS.search(cell.source) and not calls and not (
-                {"one-draw", "any-draw"} & set(tags(cell))):
-            yield page.at(cell, "draws once: use `draws`, or say by the tag one-draw or any-draw, "
-                                "with a reason, why one draw is enough")
+    found = {}
+    for number, what in drawing(page).once():
+        found.setdefault(number, what)
+    pictured = set()        # names that hold what one draw gave to a picture
+    for number, cell in enumerate(page.code):
+        nodes = list(ast.walk(ast.parse(cell.source)))
+        asserted = names(part for node in nodes if isinstance(node, ast.Assert)
+                         for part in ast.walk(node))
+        given = names(nodes, ast.Store)
+        mark = {"one-draw", "any-draw"} & set(tags(cell))
+        experiment = "any-draw" in mark and EXPERIMENT.search(cell.source)
+        if number in found and not mark:
+            yield page.at(cell, f"draws once, {found[number]}: use `draws`, or say by the tag "
+                                "one-draw or any-draw, with a reason, why one draw is enough")
+        if mark and number not in found:
+            yield page.at(cell, f"has the tag {min(mark)} and draws nothing")
+        if experiment and asserted:
+            yield page.at(cell, f"has the tag any-draw and asserts something of an experiment, "
+                                f"for it has {experiment[0]!r}: use `draws`")
+        elif leaning := asserted & (pictured - given):
+            yield page.at(cell, f"asserts something of {min(leaning)}, which one draw gave: use "
+                                "`draws`")
+        pictured = pictured | given if experiment else pictured - given
+
+
+def _intervals(page):
+    """As many intervals, printed or drawn, as there are experiments."""
+    calls = len(drawing(page).calls)
+    shown = sum(bool(INTERVAL.search(text)) for cell in page.code for _, text in output_texts(cell))
+    shown += sum(isinstance(node, ast.Attribute) and node.attr in ("band", "dots")
+                 for cell in page.code for node in ast.walk(ast.parse(cell.source)))
+    if shown < calls:
+        yield page.whole(f"draws(…) is called {calls} times and {shown} intervals are shown: print "
+                         "`middles(…)`, or draw the band or the dots")
 
 
 # ------------------------------------------------------------------------------ the shape of a page

@@ -9,6 +9,7 @@ and the rest of the page is run all the same. A cell with the tag `one-draw` kee
 """
 
 import argparse
+import ast
 import re
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -16,101 +17,72 @@ from itertools import product
 from pathlib import Path
 
 from tools import guards
-from tools.notebooks import KERNELSPEC, ROOT, code_cells, notebooks, settle_environment
+from tools.notebooks import KERNELSPEC, ROOT, notebooks, settle_environment
 
 OFFSETS = (1000, 2000, 3000)
-BEGIN = """\
+BEGIN = f"""\
 import sys
-sys.path.insert(0, {root!r})
-from tools.reseed import move as _move
+sys.path.insert(0, {str(ROOT)!r})
+from tools import seeds as _seeds
 sys.path.pop(0)
-_move({offset}, {libraries})"""
+_seeds.install()"""
 
 
-def move(offset: int, libraries: tuple[str, ...] = ()) -> None:
-    """From now on every seed is so much higher: NumPy's, Python's and those of the libraries named.
+def with_offset(page: guards.Page, offset: int):
+    """A notebook of the page's code, with cells of our own that set the offset where it changes."""
+    from nbformat.v4 import new_code_cell, new_notebook
 
-    scikit-learn makes its generators by `numpy.random.RandomState`. No seed stays no seed.
-    """
-    import random
-
-    import numpy as np
-
-    def moved(seed):
-        if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
-            return int(seed) + MOVED[0]
-        if isinstance(seed, (list, tuple, np.ndarray)):
-            return [*seed, MOVED[0]] if MOVED[0] else seed
-        return seed
-
-    def first_moved(function):
-        return lambda seed=None, *rest, **named: function(moved(seed), *rest, **named)
-
-    class RandomState(np.random.RandomState):
-        def __init__(self, seed=None):
-            super().__init__(moved(seed))
-
-    class Random(random.Random):
-        def __init__(self, seed=None):
-            super().__init__(moved(seed))
-
-    again, MOVED[:] = bool(MOVED), [offset]
-    if again:
-        return
-    np.random.default_rng = first_moved(np.random.default_rng)
-    np.random.SeedSequence = first_moved(np.random.SeedSequence)
-    np.random.seed, np.random.RandomState = first_moved(np.random.seed), RandomState
-    random.seed, random.Random = first_moved(random.seed), Random
-    if "torch" in libraries:
-        import torch
-
-        class Generator(torch.Generator):
-            def manual_seed(self, seed):
-                return super().manual_seed(moved(seed))
-
-        torch.manual_seed, torch.Generator = first_moved(torch.manual_seed), Generator
-
-
-MOVED: list[int] = []    # the offset, once seeds are moved
+    cells, now = [new_code_cell(BEGIN)], None
+    for cell in page.code:
+        wanted = 0 if "one-draw" in guards.tags(cell) else offset
+        if wanted != now:
+            cells.append(new_code_cell(f"_seeds.offset = {wanted}"))
+        cells.append(new_code_cell(cell.source, id=cell.id, metadata=cell.metadata))
+        now = wanted
+    return new_notebook(cells=cells)
 
 
 def failures(path: Path, offset: int) -> list[str]:
     """What fails on a page whose seeds are moved, each as `page, cell 4 "first line": line`."""
     from nbclient import NotebookClient
-    from nbformat.v4 import new_code_cell
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
     settle_environment()
     page = guards.Page.read(path)
-    libraries = tuple(name for name in ("torch",) if f"import {name}" in page.text)
-    for cell in page.code:
-        cell["told"] = cell.source
-        if "one-draw" in guards.tags(cell):
-            cell.source = f"_move(0)\n{cell.source}\n_move({offset})"
-    begin = BEGIN.format(root=str(ROOT), offset=offset, libraries=libraries)
-    page.nb.cells.insert(0, new_code_cell(begin))
-    NotebookClient(page.nb, timeout=300, kernel_name=KERNELSPEC["name"], allow_errors=True,
-                   record_timing=False,
-                   resources={"metadata": {"path": str(Path(path).resolve().parent)}},
-                   extra_arguments=["--IPKernelApp.log_level=ERROR"]).execute()
-    start, *_ = code_cells(page.nb)
-    page.nb.cells.remove(start)
-    found = [problem for cell in [start, *page.code] for problem in _errors(cell)]
-    return [page.at(cell, text) if cell is not start else page.whole(text)
-            for cell, text in found]
+    nb, found = with_offset(page, offset), []
+    try:
+        NotebookClient(nb, timeout=300, kernel_name=KERNELSPEC["name"], allow_errors=True,
+                       record_timing=False,
+                       resources={"metadata": {"path": str(Path(path).resolve().parent)}},
+                       extra_arguments=["--IPKernelApp.log_level=ERROR"]).execute()
+    except (CellTimeoutError, DeadKernelError) as error:
+        found.append(page.whole(f"{type(error).__name__}: {error}"))
+    own = {cell.id: cell for cell in page.code}
+    for cell in nb.cells:
+        for output in cell.outputs:
+            if output.output_type == "error" and "raises-exception" not in guards.tags(cell):
+                said = f"{output.ename}: {failing(cell.source, output.traceback)}"
+                said += f" ({output.evalue})" if output.evalue else ""
+                found.append(page.at(own[cell.id], said) if cell.id in own else page.whole(said))
+    return found
 
 
-def _errors(cell):
-    for output in cell.outputs:
-        if output.output_type == "error" and "raises-exception" not in guards.tags(cell):
-            trace = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(output.traceback))
-            lines = re.findall(r"(?m)^-+> *\d+ *(.*)$", trace)
-            cell.source = cell.get("told", cell.source)
-            yield cell, f"{output.ename}: {(lines or [output.evalue])[0].strip()}"
+def failing(source: str, traceback: list[str]) -> str:
+    """The statement of the cell that failed, on one line."""
+    trace = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(traceback))
+    number = int((re.findall(r"(?m)^-+> *(\d+) ", trace) or [0])[0])
+    inside = [node for node in ast.walk(ast.parse(source))
+              if isinstance(node, ast.stmt) and node.lineno <= number <= node.end_lineno]
+    if not inside:
+        return trace.strip().rpartition("\n")[2]
+    smallest = min(inside, key=lambda node: node.end_lineno - node.lineno)
+    return " ".join(ast.get_source_segment(source, smallest).split())
 
 
 def draws(page: guards.Page) -> bool:
     """Whether a page draws, and is no longer on the list of those that do so once."""
-    return page.name not in guards.DRAWN_ONCE and any(map(guards.drawing, page.code))
+    drawing = guards.drawing(page)
+    return page.name not in guards.DRAWN_ONCE and bool(drawing.calls or drawing.once())
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -68,7 +68,7 @@ class Draws:
 
 def draws(experiment: Callable[[np.random.Generator], Any], times: int = 20,
           seed: int = 0) -> Draws:
-    """The results of an experiment in so many draws, each with a generator of its own.
+    """The results of an experiment in so many draws, ten or more, each with its own generator.
 
     An experiment that returns a dict gives a dict of `Draws`. A library that wants a seed gets
     ``int(rng.integers(2**31))``.
@@ -76,6 +76,8 @@ def draws(experiment: Callable[[np.random.Generator], Any], times: int = 20,
     >>> draws(lambda rng: rng.normal(size=100).mean(), times=100)
     0.022 [-0.139 to 0.15]
     """
+    if times < 10:
+        raise ValueError(f"times: expected 10 or more, got {times}. Fewer show no interval.")
     results = [experiment(rng) for rng in np.random.default_rng(seed).spawn(times)]
     if isinstance(results[0], Mapping):
         return {name: Draws(np.array([result[name] for result in results])) for name in results[0]}
