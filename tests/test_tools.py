@@ -141,7 +141,6 @@ BAD = [
      "default_rng(0), the same in each draw"),
     (guards.drawn_often, page(code("gain = draws(f)\nassert gain.at_least(0) > 8", "0.5")),
      "draws(…) is called 1 times and 0 intervals are shown"),
-    (guards.drawn_often, page(code("1", tags=["any-draw"])), "has the tag any-draw and draws noth"),
     (guards.drawn_often, page(code("r = np.random.default_rng(0)\nx = train(r.permutation(9))\n"
                                    "assert x > 0.5", tags=["any-draw"])),
      "asserts something of an experiment, for it has 'permutation'"),
@@ -269,6 +268,7 @@ GAIN = "def gain(rng):\n    return rng.normal()\n"
 @pytest.mark.parametrize("cells", [
     [code(GAIN + "print(draws(gain, times=10))", "0.5 [0.1 to 0.9]")],
     [code(GAIN + "gains = draws(gain)"), code("gains.band(ax, x, 'b')")],
+    [code(GAIN + "gains = draws(gain, 1000).each.mean()", "low by 0.0006 +- 0.0001")],
     [code("r = np.random.default_rng(0)\nassert abs(f(r.normal()) - g(1)) < 1e-12",
           tags=["any-draw"])],
     [code("r = np.random.default_rng(0)\nx = train(r.permutation(9))", tags=["any-draw"]),

@@ -229,7 +229,8 @@ def tags(cell) -> list[str]:
 
 # ----------------------------------------------------------------------------------- what is drawn
 
-INTERVAL = re.compile(r"\S+ \[\S+ to \S+\]")     # how `Draws` shows the middle and the interval
+INTERVAL = re.compile(r"\S+ \[\S+ to \S+\]"          # a middle and an interval, as `Draws` shows it
+                      r"|\d (\+-|±) \d")             # or an average and its error
 
 
 def drawing(page: Page) -> Drawing:
@@ -267,8 +268,6 @@ def _one_draw(page):
         if number in found and not mark:
             yield page.at(cell, f"draws once, {found[number]}: use `draws`, or say by the tag "
                                 "one-draw or any-draw, with a reason, why one draw is enough")
-        if mark and number not in found:
-            yield page.at(cell, f"has the tag {min(mark)} and draws nothing")
         if experiment and asserted:
             yield page.at(cell, f"has the tag any-draw and asserts something of an experiment, "
                                 f"for it has {experiment[0]!r}: use `draws`")
