@@ -253,14 +253,23 @@ def test_of_probabilities_no_slack_is_below_0(dtype):
 
 
 @pytest.mark.parametrize("excess", [1e-7, 5e-7])
-def test_what_is_taken_for_1_counts_as_1(excess):
-    """A probability that rounding has led above 1 has a loss, no logarithm of a negative."""
-    for target in ([0.0, 1.0, 0.25], [0.0, 1 + excess, 0.25]):
-        for reduction in ("none", "sum"):
-            loss = lossbook.BCELoss(reduction=reduction)
-            for beyond, within in zip(loss.value_and_grad([1 + excess] * 3, target),
-                                      loss.value_and_grad([1.0] * 3, [0.0, 1.0, 0.25])):
-                np.testing.assert_array_equal(beyond, within)
+@pytest.mark.parametrize("kind, input", [
+    (lossbook.BCELoss, [1.0, 1.0, 1.0]), (lossbook.BCELoss, [0.3, 0.5, 1.0]),
+    (lossbook.BCEWithLogitsLoss, [0.3, -2.0, 8.0]),
+    (lossbook.MultiLabelSoftMarginLoss, [0.3, -2.0, 8.0])])
+def test_what_is_taken_for_1_counts_as_1(kind, input, excess):
+    """A probability that rounding has led above 1 has a loss, no logarithm of a negative. By the
+    kernel, by `terms`, and in the curvature.
+    """
+    target, above = [0.0, 1.0, 0.25], [0.0, 1 + excess, 0.25]
+    inputs = [input, [x + excess if x == 1 else x for x in input]]
+    for reduction, weight in itertools.product(("none", "sum"), (None, [2.0, 1.0, 3.0])):
+        loss = kind(reduction=reduction, weight=weight)
+        for call in (loss, loss.grad, loss.value_and_grad, loss.curvature):
+            for given in itertools.product(inputs, (target, above)):
+                for found, expected in zip(in_tuple(call(*given)), in_tuple(call(input, target)),
+                                           strict=True):
+                    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_long_softmax_in_float32_is_a_distribution():
