@@ -41,6 +41,10 @@ class NAType:
     """As the one number of pandas that is missing."""
 
 
+class NaTType:
+    """And the one time."""
+
+
 class Variable:
     """As a variable of netCDF4: what it gives to NumPy has a mask."""
 
@@ -69,6 +73,8 @@ MISREAD = {    # of one argument: what is given in its place, and what the messa
     "variables in a list": (lambda x: [Variable(x), Variable(x)], MASKED),
     "a missing number": (lambda x: [*np.ravel(x), NAType()],
                          "NAType: drop what is missing, or fill it in"),
+    "a missing time": (lambda x: [*np.ravel(x), NaTType()],
+                       "NaTType: drop what is missing, or fill it in"),
     "missing in an array": (lambda x: objects(1.0, NAType()),
                             "NAType: drop what is missing, or fill it in"),
     "None": (lambda x: [None, 1], "NoneType: drop what is missing, or fill it in"),
@@ -240,6 +246,23 @@ def test_half_of_the_tolerance_is_taken_and_twice_refused(limit, dtype):
         call(made(dtype, sign * slack / 2).astype(np.float64))
         message = refusal(call, made(dtype, sign * slack * 2))
         assert message.startswith(f"ValueError: {name}: expected {MESSAGES[kind]}")
+
+
+def test_each_row_has_a_tolerance_of_its_own():
+    """In float64, one has as few digits as float32 and the other has not."""
+    few, many = [0.5, float(np.float32(0.5001))], [1 / 3, 2 / 3]
+    assert lossbook.entropy([few, many]).shape == (2,)
+    for rows in ([few, [0.5, 0.5001]], [[1 / 3, 2 / 3 + 1e-4], few]):
+        assert MESSAGES["sum"] in refusal(lossbook.entropy, rows)
+
+
+@pytest.mark.parametrize("low, high, slack", [
+    (0, 1, checks.PROBABILITY), (-np.inf, 0, checks.LOG_PROBABILITY), (0, np.inf, None),
+    (-1, 4, None)])
+def test_beside_nan_the_ends_of_a_domain_are_taken_too(low, high, slack):
+    for end in low, high:
+        array = np.array([np.nan, end])
+        assert checks.within("x", array, low, high, "numbers in range", slack) is array
 
 
 @each_dtype
