@@ -309,7 +309,7 @@ def _refuse_part(name, part):
                TypeError)
     if part is None or kind in ("NAType", "NaTType"):    # of pandas
         refuse(name, "real numbers", f"{kind}: drop what is missing, or fill it in", TypeError)
-    if _masked(part) or hasattr(part, "__array__") and _masked(_taken(name, part, np.asanyarray)):
+    if hasattr(part, "__array__") and _masked(_taken(name, part, np.asanyarray)):
         refuse(name, "an array without a mask", "a masked array: leave out what is masked, "
                "x.compressed(), or fill it in", TypeError)
 

@@ -616,7 +616,9 @@ CLASSES = [
         bad_data=[({}, [[[-9.0, 9.0]], [[-1.0, 1.0]]],
                    "target: expected probabilities between 0 and 1, got -1.0"),
                   ({"weight": [1.0, 2.0]}, [np.zeros((2, 3)), np.zeros((2, 3))],
-                   "weight: expected shape (3,), one for each class, got shape (2,)")],
+                   "weight: expected shape (3,), one for each class, got shape (2,)"),
+                  ({}, [np.zeros((1, 1, 3)), np.zeros((1, 1, 3))],
+                   "input: expected 1 or 2 axes, got shape (1, 1, 3)")],
         any_number=False, extremes_as_torch=False, slack=20,    # it subtracts 1 from a sigmoid
     ),
     Case(
@@ -629,8 +631,10 @@ CLASSES = [
         kinks=[({}, [[[1.0, 0.0, -3.0]], [[0, -1, -1]]])],
         bad_data=[({}, [np.ones((1, 3)), [[3, -1, -1]]],
                    "target: expected 0..2, or -1 to end a list, got 3"),
-                  ({}, [np.ones((1, 3)), [[1, 1, -1]]],
-                   "target: expected each class once in a row's list, got 1 twice")],
+                  ({}, [np.ones((2, 3)), [[0, 1, 2], [1, 1, -1]]],
+                   "target: expected each class once in a row's list, got 1 twice"),
+                  ({}, [np.ones((1, 1, 3)), [[[1, -1, -1]]]],
+                   "input: expected 1 or 2 axes, got shape (1, 1, 3)")],
         any_number=False, flat=True, slack=100,
     ),
 ]

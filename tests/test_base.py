@@ -107,6 +107,9 @@ def test_integers_that_a_type_does_not_hold_are_refused(number, dtype):
     even = np.array([2**60, -2**40])
     np.testing.assert_array_equal(MSELoss(reduction="none")(even, np.zeros(2, dtype)),
                                   dtype(even) ** 2)
+    full = 2 ** (np.finfo(dtype).nmant + 1) - np.array([0, 1])    # as many digits as there are
+    np.testing.assert_array_equal(MSELoss(reduction="none")(full, np.zeros(2, dtype)),
+                                  dtype(full) ** 2)
 
 
 def test_a_loss_without_curvature_says_so():
@@ -167,14 +170,21 @@ def test_weights_that_the_data_s_type_cannot_hold_are_refused(weight):
     input, labels = np.float32([[0.2, 0.7]]), np.float32([[0, 1]])
     for loss in (BCELoss(weight=weight), BCEWithLogitsLoss(pos_weight=[1.0, weight]),
                  MultiLabelSoftMarginLoss(weight=[weight, 1.0])):
-        with pytest.raises(ValueError,
-                           match="weight: expected weights in the range of float32, got "):
+        with np.errstate(all="raise"), pytest.raises(ValueError, match=re.escape(
+                f"weight: expected weights in the range of float32, got {weight}")):
             loss(input, labels)
         assert np.isfinite(loss(input.astype(np.float64), labels.astype(np.float64)))
     for loss in (NLLLoss(weight=[weight, 1.0]), CrossEntropyLoss(weight=[weight, 1.0]),
                  MultiMarginLoss(weight=[weight, 1.0])):
         with pytest.raises(ValueError, match="weight: expected weights in the range of float32"):
             loss(-input, [1])
+
+
+@pytest.mark.parametrize("end", ["tiny", "max"])
+def test_weights_up_to_the_ends_of_the_data_s_type_are_taken(end):
+    weight = float(getattr(np.finfo(np.float32), end))
+    loss = NLLLoss(weight=[weight, 1.0], reduction="sum")
+    assert loss(np.float32([[-1, -2]]), [0]) == np.float32(weight)
 
 
 def test_terms_without_its_prediction_is_refused_at_once():

@@ -41,6 +41,10 @@ class NAType:
     """As the one number of pandas that is missing."""
 
 
+class NaTType:
+    """And the one time."""
+
+
 class Variable:
     """As a variable of netCDF4: what it gives to NumPy has a mask."""
 
@@ -69,6 +73,8 @@ MISREAD = {    # of one argument: what is given in its place, and what the messa
     "variables in a list": (lambda x: [Variable(x), Variable(x)], MASKED),
     "a missing number": (lambda x: [*np.ravel(x), NAType()],
                          "NAType: drop what is missing, or fill it in"),
+    "a missing time": (lambda x: [*np.ravel(x), NaTType()],
+                       "NaTType: drop what is missing, or fill it in"),
     "missing in an array": (lambda x: objects(1.0, NAType()),
                             "NAType: drop what is missing, or fill it in"),
     "None": (lambda x: [None, 1], "NoneType: drop what is missing, or fill it in"),
@@ -242,6 +248,23 @@ def test_half_of_the_tolerance_is_taken_and_twice_refused(limit, dtype):
         assert message.startswith(f"ValueError: {name}: expected {MESSAGES[kind]}")
 
 
+def test_each_row_has_a_tolerance_of_its_own():
+    """In float64, one has as few digits as float32 and the other has not."""
+    few, many = [0.5, float(np.float32(0.5001))], [1 / 3, 2 / 3]
+    assert lossbook.entropy([few, many]).shape == (2,)
+    for rows in ([few, [0.5, 0.5001]], [[1 / 3, 2 / 3 + 1e-4], few]):
+        assert MESSAGES["sum"] in refusal(lossbook.entropy, rows)
+
+
+@pytest.mark.parametrize("low, high, slack", [
+    (0, 1, checks.PROBABILITY), (-np.inf, 0, checks.LOG_PROBABILITY), (0, np.inf, None),
+    (-1, 4, None)])
+def test_beside_nan_the_ends_of_a_domain_are_taken_too(low, high, slack):
+    for end in low, high:
+        array = np.array([np.nan, end])
+        assert checks.within("x", array, low, high, "numbers in range", slack) is array
+
+
 @each_dtype
 def test_of_probabilities_no_slack_is_below_0(dtype):
     """Nothing rounds down to there."""
@@ -253,14 +276,23 @@ def test_of_probabilities_no_slack_is_below_0(dtype):
 
 
 @pytest.mark.parametrize("excess", [1e-7, 5e-7])
-def test_what_is_taken_for_1_counts_as_1(excess):
-    """A probability that rounding has led above 1 has a loss, no logarithm of a negative."""
-    for target in ([0.0, 1.0, 0.25], [0.0, 1 + excess, 0.25]):
-        for reduction in ("none", "sum"):
-            loss = lossbook.BCELoss(reduction=reduction)
-            for beyond, within in zip(loss.value_and_grad([1 + excess] * 3, target),
-                                      loss.value_and_grad([1.0] * 3, [0.0, 1.0, 0.25])):
-                np.testing.assert_array_equal(beyond, within)
+@pytest.mark.parametrize("kind, input", [
+    (lossbook.BCELoss, [1.0, 1.0, 1.0]), (lossbook.BCELoss, [0.3, 0.5, 1.0]),
+    (lossbook.BCEWithLogitsLoss, [0.3, -2.0, 8.0]),
+    (lossbook.MultiLabelSoftMarginLoss, [0.3, -2.0, 8.0])])
+def test_what_is_taken_for_1_counts_as_1(kind, input, excess):
+    """A probability that rounding has led above 1 has a loss, no logarithm of a negative. By the
+    kernel, by `terms`, and in the curvature.
+    """
+    target, above = [0.0, 1.0, 0.25], [0.0, 1 + excess, 0.25]
+    inputs = [input, [x + excess if x == 1 else x for x in input]]
+    for reduction, weight in itertools.product(("none", "sum"), (None, [2.0, 1.0, 3.0])):
+        loss = kind(reduction=reduction, weight=weight)
+        for call in (loss, loss.grad, loss.value_and_grad, loss.curvature):
+            for given in itertools.product(inputs, (target, above)):
+                for found, expected in zip(in_tuple(call(*given)), in_tuple(call(input, target)),
+                                           strict=True):
+                    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_long_softmax_in_float32_is_a_distribution():

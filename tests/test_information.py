@@ -78,6 +78,7 @@ def test_axis_and_dtype():
 @pytest.mark.parametrize("function, arrays, options, message", [
     (entropy, ([0.5, 0.6],), {}, "p: expected probabilities that sum to 1 along axis -1, got a "
                                  "sum of 1.1"),
+    (entropy, ([],), {}, "p: expected probabilities that sum to 1 along axis -1, got a sum of 0"),
     (entropy, ([1.5, -0.5],), {}, "p: expected probabilities between 0 and 1, got 1.5"),
     (entropy, ([np.nan, 1.0],), {}, "p: expected probabilities between 0 and 1, got nan"),
     (kl_divergence, (P, [0.5, 0.5]), {}, r"q: expected shape (3,), as p has, got shape (2,)"),

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from judges import in_tuple
+import cases
+from judges import in_tuple, torch_results
 from lossbook import (
     BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, FocalLoss, KLDivLoss, LinearCrossEntropyLoss,
     MultiLabelMarginLoss, MultiLabelSoftMarginLoss, MultiMarginLoss, NLLLoss)
@@ -51,6 +52,9 @@ CASES = {    # a loss by its options, arrays, and where the prediction, or the t
                               [LOGITS, (SHARES > 0.3) * 1.0],
                               np.tile([False, True, False], (6, 1)),
                               np.tile([False, True, False], (6, 1))),
+    "soft margin of one row": (MultiLabelSoftMarginLoss, {"weight": ZERO},
+                               [LOGITS[0], np.array([1.0, 1.0, 0.0])],
+                               np.array([False, True, False]), np.array([False, True, False])),
     "KL": (KLDivLoss, {}, [LOGS, SHARES * (LABELS == 1)[:, None]], LABELS != 1, None),
 }
 FILLERS = [np.nan, np.inf, -np.inf, 1e30, -7.0]
@@ -81,6 +85,22 @@ def test_what_is_not_read_may_hold_anything(name, filler, dtype):
         if kind is not LinearCrossEntropyLoss:
             assert not loss.curvature(*filled)[unread].any()
             np.testing.assert_array_equal(loss.curvature(*filled), loss.curvature(*arrays))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_read_counts_as_in_torch(name):
+    """So the rest is not left out with it."""
+    kind, options, arrays, *_ = CASES[name]
+    case = next(case for case in cases.CASES + cases.ALGORITHMS if case.loss is kind)
+    arrays = [*arrays, np.zeros(len(W))] if kind is LinearCrossEntropyLoss else arrays
+    options = {key: np.asarray(value) if key == "pos_weight" or isinstance(value, list) else value
+               for key, value in options.items()}
+    for reduction in ("mean", "sum", "none"):
+        value, slopes = kind(**options, reduction=reduction).value_and_grad(*arrays)
+        expected, wanted = torch_results(case, arrays, options, reduction)
+        assert np.any(expected)
+        for mine, theirs in zip((value, *in_tuple(slopes)), (expected, *wanted), strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", [    # whose rows, or elements, can be taken out one by one
