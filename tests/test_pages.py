@@ -9,7 +9,8 @@ import pytest
 
 import lossbook
 from lossbook.catalogue import CATALOGUE, KINDS, cousins
-from lossbook.pages import card, cards, draws, loss_map, loss_table
+from lossbook.pages import axes, card, cards, draws, first_screen, loss_map, loss_table, screens
+from lossbook.pages.explorers import EXPLORERS
 from lossbook.pages.maps import LEAVES, losses_of
 from lossbook.pages.tables import grouped
 from lossbook.symbolic import FORMULAS
@@ -28,6 +29,51 @@ def test_a_card_names_everything(name):
             "Shape", "Origin"} <= set(labels)
     assert f"<code>lossbook.{name}</code>" in text
     assert text.count(r"\frac{\partial \ell}") >= len(FORMULAS[name].predictions)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_short_card_has_its_rows_and_folds_the_others(name):
+    first, rest = cards.short_card(name).split("<details")
+    shown, folded = (re.findall(r"<th scope='row'>([^<]*)</th>", part) for part in (first, rest))
+    assert [label for label in cards.FIRST if label != "where" or label in shown] == shown
+    whole = re.findall(r"<th scope='row'>([^<]*)</th>", card(name).data)
+    assert sorted([*shown, *folded, "Input", "Target"]) == sorted([*whole, "Input → target"])
+
+
+@pytest.mark.parametrize("name", [name for name, explorer in EXPLORERS.items()
+                                  if explorer.panels and name in CATALOGUE])
+def test_the_picture_of_a_first_screen_is_the_explorer_at_its_start(name):
+    explorer = EXPLORERS[name]
+    places, said = screens._still(explorer)
+    assert len(places) == len(explorer.panels) and said.startswith(explorer.title)
+    moved = {panel["over"] for panel in explorer.panels if panel["kind"] == "curve"}
+    for slider in explorer.sliders:
+        assert slider.name in moved or f"{slider.label} = {slider.start:g}" in said
+    for place, panel in zip(places, explorer.panels):
+        if panel["kind"] == "curve":
+            over = next(s for s in explorer.sliders if s.name == panel["over"])
+            line, = [line for line in place.lines if line.get_linestyle() in ("-", "--")]
+            at = {s.name: s.start for s in explorer.sliders} | {over.name: over.high}
+            expr = explorer.functions[panel["of"]]
+            value = expr.subs({symbol: at[symbol.name] for symbol in expr.free_symbols})
+            assert float(value) == pytest.approx(line.get_ydata()[-1], rel=1e-12)
+            assert place.get_title() == panel["title"]
+
+
+def test_a_first_screen_has_a_picture_with_words_beside_the_card():
+    text = first_screen("HuberLoss").data
+    assert re.search(r'<svg role="img" aria-label="Huber loss: [^"]+\."', text)
+    assert text.index("lb-picture") < text.index("lb-facts") < text.index("lb-card")
+    own = first_screen("NLLLoss", axes(stacked=True), "A curve < 1 that falls.").data
+    assert 'aria-label="A curve &lt; 1 that falls."' in own
+
+
+def test_a_loss_without_a_curve_asks_for_a_picture():
+    for name in "NLLLoss", "CTCLoss":
+        with pytest.raises(ValueError, match="give first_screen axes with a picture, and its alt"):
+            first_screen(name)
+    with pytest.raises(ValueError, match="alt: expected a sentence"):
+        first_screen("NLLLoss", axes())
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

@@ -623,11 +623,51 @@ def test_what_fits_by_a_hair_is_too_wide_in_other_fonts(browser, tmp_path):
     assert problems == ['table 4 px too wide: table "a" (at 390 px, text 6% wider)']
 
 
-def looked_at(browser, folder, body):
-    """The problems of a page of this body."""
+SIDE = ("<div style='display:flex;flex-wrap:wrap'><div class='lb-picture' style='width:350px;"
+        "height:400px'></div><div class='lb-facts' style='width:340px;height:9px'></div></div>")
+
+
+@pytest.mark.parametrize("body, problems", [
+    (f"<h1>A</h1><p>B</p>{SIDE}", []),
+    ("<h1>A</h1><p>B</p>", ["0 px of the picture", "not beside", "0 px of the picture",
+                            "not below"]),
+    (f"<h1>A</h1><p style='padding-top:700px'>B</p>{SIDE}",
+     ["px of the picture on the first screen, at least 200 (at 1300 px)",
+      "px of the picture on the first screen, at least 200 (at 390 px)"]),
+    (f"{SIDE}<h1 style='padding-top:600px'>A</h1><p>B</p>",
+     ["first words are not on the first screen (at 1300 px)",
+      "first words are not on the first screen (at 390 px)"]),
+    (f"<h1>A</h1><p>B</p>{SIDE.replace('340', '700')}", ["not beside the picture (at 1300 px)"]),
+])
+def test_a_bad_first_screen_is_seen(browser, tmp_path, body, problems):
+    with website.served(planted(tmp_path, body)) as base:
+        tab = browser.new_page()
+        seen = website.opening(tab, f"{base}a.html")
+        tab.close()
+    assert len(seen) == len(problems), seen
+    assert all(want in got for want, got in zip(problems, seen)), seen
+
+
+def test_code_that_stands_open_is_counted(browser, tmp_path):
+    half = "<div class='cell_input' style='height:200px'></div><div style='height:200px'></div>"
+    folded = f"<details><summary></summary>{half}</details>"
+    with website.served(planted(tmp_path, half + folded)) as base:
+        tab = browser.new_page()
+        assert 0.4 < website.open_code(tab, f"{base}a.html") < 0.5
+        tab.close()
+
+
+def planted(folder, body):
+    """A folder with a page of this body."""
     (folder / "a.html").write_text(
         "<!doctype html><html lang=en><title>A</title><link rel=icon href='data:,'>"
         f"<article style='padding:0;max-width:700px'>{body}</article>")
+    return folder
+
+
+def looked_at(browser, folder, body):
+    """The problems of a page of this body."""
+    planted(folder, body)
     (folder / "mathjax").symlink_to(files("sphinx-mathjax-offline") / "static/mathjax")
     (folder / "a.gif").write_bytes(bytes.fromhex(
         "47494638396101000100800000000000ffffff2c00000000010001000002024401003b"))

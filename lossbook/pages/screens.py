@@ -60,8 +60,11 @@ def _still(explorer):
         place.set_title(panel["title"], color=COLOURS[panel["colour"]])
         _DRAW[panel["kind"]](place, panel, explorer)
     shown = " and ".join(panel["title"] for panel in explorer.panels)
-    at = ", ".join(f"{slider.label} = {slider.start:g}" for slider in explorer.sliders)
-    return places, f"{explorer.title}: {shown}, drawn at {at}."
+    across = {panel["over"] for panel in explorer.panels if panel["kind"] == "curve"}
+    over = ", ".join(slider.label for slider in explorer.sliders if slider.name in across)
+    at = ", ".join(f"{slider.label} = {slider.start:g}" for slider in explorer.sliders
+                   if slider.name not in across)
+    return places, f"{explorer.title}: {shown}{over and f', over {over}'}{at and f', at {at}'}."
 
 
 def _computed(explorer, name, **moved):
