@@ -86,7 +86,11 @@ class Loss(Generic[Slopes]):
             check = option.metadata.get("check", lambda name, value: value)
             if option.name == "reduction":
                 check = checks.one_of(*self.reductions)
-            object.__setattr__(self, option.name, check(option.name, getattr(self, option.name)))
+            value = getattr(self, option.name)
+            taken = check(option.name, value)
+            if taken is None and value is not None:
+                checks.refuse(option.name, "a check that returns what it takes", "None", TypeError)
+            object.__setattr__(self, option.name, taken)
 
     def __call__(self, *arrays: ArrayLike, **named: ArrayLike | None) -> Value:
         """The loss, reduced as `reduction` says."""
@@ -154,7 +158,8 @@ class Loss(Generic[Slopes]):
 
     def terms(self, *block: Any, **named: Any) -> Iterator[Any]:
         """Yield the losses of a block, then their gradient, then their curvature."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no terms, which yield the loss, then "
+                                  "its gradient")
 
     def weights(self, *block: Any, **named: Any) -> Any:
         """What multiplies each term; None if that is 1."""

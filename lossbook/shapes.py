@@ -126,7 +126,12 @@ class Rowwise(Loss[Slopes]):
 
     def layout(self, arrays, outputs):
         """The class or feature axis first, and whole; the other axes are cut."""
-        axes = arrays[0].ndim
+        axes, first = arrays[0].ndim, self.arguments[0]
+        for name, part in zip(self.arguments, arrays):
+            if name not in self.shared and part is not None:
+                whole = part.ndim == axes
+                checks.shape(name, part, arrays[0].shape if whole else self.value_shape(*arrays),
+                             first if whole else f"the rows of {first}")
 
         def turned(part, name, added=False):
             if name in self.shared:
@@ -162,8 +167,10 @@ class Rowwise(Loss[Slopes]):
         return block[0].shape[1:]
 
     def _axis_first(self, array):
-        if array.ndim < 3:
+        if array.ndim < 2 or array.ndim == 2 and self.axis in (1, -1):
             return array.T
+        if not -array.ndim <= self.axis < array.ndim:
+            checks.refuse(self.arguments[0], f"an axis {self.axis}", f"shape {array.shape}")
         order = list(range(array.ndim))
         order.insert(0, order.pop(self.axis))
         return array.transpose(order)    # what np.moveaxis does, without its checks

@@ -140,6 +140,17 @@ def test_a_number_may_be_of_any_type(number):
     assert FocalLoss(alpha=number).alpha == 0.5
 
 
+def test_a_check_returns_what_it_takes():
+    class Careless(Elementwise):
+        alpha: float = lossbook.option(0.5, lambda name, value: None)
+
+        def terms(self, input, target):
+            yield self.alpha * (input - target) ** 2
+
+    with pytest.raises(TypeError, match="^alpha: expected a check that returns what it takes, got"):
+        Careless()
+
+
 def test_weights_are_a_loss_s_own():
     """What was checked cannot change later."""
     given = np.array([1.0, 2.0])

@@ -340,7 +340,10 @@ first, both, ones = (lambda x, y: x), (lambda x, y: (x, y)), np.ones((4, 3))
     (lambda: loss_of(Elementwise, first, first), "curvature", "Mine has no curvature"),
     (lambda: loss_of(Elementwise, lambda x, y: x.sum()), "__call__",
      r"Mine.terms: expected losses of the shape \(12,\) first, got shape \(\)"),
+    (lambda: type("Mine", (Elementwise,), {})(), "__call__", "Mine has no terms, which yield"),
     (lambda: loss_of(Rowwise, first), "__call__", "Mine has no prepare, which returns the arg"),
+    (lambda: loss_of(Rowwise, first, prepare=alone, axis=2), "__call__",
+     r"input: expected an axis 2, got shape \(4, 3\)"),
     (lambda: loss_of(Rowwise, lambda x, y: x.sum(axis=1), prepare=alone), "sums",
      r"Mine.terms: expected losses of the shape \(4,\) first, got shape \(3,\)"),
     (lambda: loss_of(Setwise, lambda x, y: x.sum()), "__call__",
@@ -354,5 +357,38 @@ first, both, ones = (lambda x, y: x), (lambda x, y: (x, y)), np.ones((4, 3))
      "Mine.terms: expected a tuple with a part for each sum, 2, got 1")])
 def test_what_a_loss_forgets_to_say_is_told(make, call, said):
     """Nothing of it may pass in silence: a sum in place of a term would be a wrong mean."""
-    with pytest.raises((TypeError, NotImplementedError), match=said):
+    with pytest.raises((TypeError, ValueError, NotImplementedError), match=said):
         getattr(make(), call)(ones, ones)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1, -2])
+@pytest.mark.parametrize("shape", [(2, 3), (5, 2, 3)])
+def test_rows_may_lie_along_any_axis(axis, shape):
+    """Of two axes as of more."""
+    def own_axis(x, y):
+        return (x * y).sum(axis=0)
+
+    loss = loss_of(Rowwise, own_axis, lambda x, y: y, prepare=alone, axis=axis)
+    x, y = rng.normal(size=(2, *shape))
+    value, slope = type(loss)(reduction="none").value_and_grad(x, y)
+    np.testing.assert_allclose(value, (x * y).sum(axis=axis), rtol=1e-14)
+    np.testing.assert_array_equal(slope, y)
+    np.testing.assert_allclose(loss(x, y), (x * y).sum(axis=axis).mean(), rtol=1e-14)
+
+
+def test_rows_of_another_shape_are_refused():
+    """Predictions or labels that a loss of one's own lets through, and that do not match."""
+    class Pair(Rowwise):
+        arguments = predictions = ("input", "centres")
+        prepare = alone
+
+        def terms(self, input, centres):
+            yield input.sum(axis=0)
+            yield input, centres
+
+    for other, like in ((np.ones((5, 3)), "input"), (np.ones(5), "the rows of input")):
+        shape = ones.shape if other.ndim == 2 else (4,)
+        with pytest.raises(ValueError) as caught:
+            Pair().grad(ones, other)
+        assert str(caught.value) == (f"centres: expected shape {shape}, as {like} has, got shape "
+                                     f"{other.shape}")
