@@ -196,7 +196,7 @@ CATALOGUE = {
         torch=None, functional=None,
         input=f"{_ANY}; for C classes `(C)`, `(N, C)` or `(N, C, d1, …)`",
         target="0 or 1, the input's shape; or integers 0 … C − 1 without its class axis",
-        unit="nats", denominator="number of elements, or of rows",
+        unit="nats", denominator="number of elements, or of rows kept",
         minimiser="nearer to even odds than the share of the targets that are 1",
         properties="not convex; smooth; not a proper score", origin="Lin et al. (2017)",
         page="book/classification/focal_loss",

@@ -124,8 +124,11 @@ def weight(name: str, value: Any) -> Any:
 
 
 def balance(name: str, value: Any) -> Any:
-    """None, one number from 0 to 1, or an array of weights."""
-    return share(name, value) if isinstance(value, Real) else weight(name, value)
+    """None, one number from 0 to 1, or an array of weights; of no axis, it is one number."""
+    array = None if isinstance(value, Real) else weight(name, value)
+    if np.ndim(array):
+        return array
+    return None if value is None else share(name, value if array is None else array.item())
 
 
 def _number(name, value):
@@ -381,6 +384,34 @@ def class_axis(name, array, axis):
     return axis
 
 
+def choice(name, array, axis):
+    """Refuse scores of one class, which are no choice."""
+    axis = class_axis(name, array, axis)
+    if array.shape[axis] < 2:
+        refuse(name, f"two classes or more along axis {axis}", f"shape {array.shape}: for yes or "
+               "no give a target of the same shape")
+    return array
+
+
+def no_one_hot(name, array, axis):
+    """Refuse one-hot rows of integers, where each should be a yes or no of its own.
+
+    They mostly stand for classes. One row is looked at before all are.
+    """
+    if array.dtype.kind not in "iub" or array.ndim < 2 or array.shape[axis] < 2 or not array.size:
+        return
+    rows = array.swapaxes(0, axis)
+    if _one_hot(rows[(slice(None), *[0] * (rows.ndim - 1))]) and _one_hot(rows):
+        refuse(name, "a yes or no for each number of input", f"integers, one-hot along axis {axis}"
+               f": for one of {len(rows)} classes take {name}.argmax(axis={axis}), and if each "
+               f"number is a yes or no of its own, {name}.astype(float)")
+
+
+def _one_hot(rows):
+    """Whether all numbers along the first axis are 0, but for one that is 1."""
+    return (np.count_nonzero(rows, axis=0) == 1).all() and (rows.sum(axis=0) == 1).all()
+
+
 def per_class(weight, scores, axis, name="weight"):
     """Refuse weights of which there is not one for each class, in the range of the scores' type."""
     if weight is None:
@@ -396,11 +427,11 @@ def are_classes(target, axes):
     return target.dtype.kind != "f" or not target.size and target.ndim < axes    # an empty list
 
 
-def shares(name, array, scores, axis, like="input"):
+def shares(name, array, scores, axis, like="input", of="class probabilities"):
     """Refuse class probabilities of another shape than the scores."""
     if array.shape == _rows(scores, axis) != scores.shape:
         refuse(name, f"shape {scores.shape}, as {like} has", f"shape {array.shape} and floats, "
-               f"which are class probabilities: for classes take {name}.astype(int)")
+               f"which are {of}: for classes take {name}.astype(int)")
     return shape(name, array, scores.shape, like)
 
 

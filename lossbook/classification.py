@@ -115,7 +115,37 @@ class BCEWithLogitsLoss(Elementwise):
         yield (no + yes) * each.yes * each.no
 
 
-class FocalLoss(Rowwise):
+class _Labelled(Loss[Slopes]):
+    """What losses of one right class share: a weight for each class, and targets to leave out."""
+
+    def prepare(self, input, target):
+        input = checks.real("input", input)
+        axis = checks.class_axis("input", input, self.axis)
+        checks.per_class(self.of_class, input, axis, *self.weighted_by)
+        return [input, checks.classes("target", target, input, axis, self.ignore_index)]
+
+    @property
+    def of_class(self):
+        """The weight of each class; None if all weigh 1."""
+        weight = getattr(self, *self.weighted_by)
+        return None if weight is None else np.asarray(weight)
+
+    def weights(self, input, target):
+        """The weight of each row's class, 0 for a row that is left out."""
+        left_out, weight = target == self.ignore_index, self.of_class
+        if not left_out.any():
+            return None if weight is None else weight.astype(input.dtype)[target]
+        labels = 0 if weight is None else np.where(left_out, 0, target)
+        weight = np.ones(1) if weight is None else weight
+        return np.where(left_out, 0, weight.astype(input.dtype)[labels])
+
+    def denominator(self, input, target):
+        kept = target[target != self.ignore_index]
+        weight = self.of_class if self.weighs_the_mean else None
+        return kept.size if weight is None else weight[kept].sum()
+
+
+class FocalLoss(_Labelled, Rowwise):
     r"""Cross entropy that counts little where the prediction is already good.
 
     .. math:: \ell(x, y) = -\alpha \, (1 - q)^\gamma \log q
@@ -130,21 +160,30 @@ class FocalLoss(Rowwise):
     target : array_like
         For yes or no, of the input's shape: the label 0 or 1, or a probability p, for which the
         loss is p times that of 1 and 1 − p times that of 0. For one of C classes, integers
-        0 … C − 1 of the input's shape without its class axis. The loss is in nats.
-    alpha : None, float in [0, 1], or array_like of shape (C,), default None
-        The balance of the classes: a number is the weight of label 1, and 1 − alpha that of label
-        0; an array weighs C classes. With None all weigh 1. (torchvision's default is 0.25.)
+        0 … C − 1 of the input's shape without its class axis, axis 1. Integers of the input's
+        shape that are one-hot along axis 1 are refused, for they mostly stand for classes. The
+        same in floats is a yes or no for each number, as detectors such as RetinaNet and
+        torchvision's ``sigmoid_focal_loss`` use it. The loss is in nats.
+    alpha : None, float in [0, 1], or array_like, default None
+        For yes or no the weight of label 1, and 1 − alpha is that of label 0: one number, or an
+        array that broadcasts to the input, such as one for each label. For one of C classes an
+        array of shape (C,), the weight of each, 0 or above. With None all weigh 1. (torchvision's
+        default is 0.25.)
     gamma : float, 0 or above, default 2.0
         How fast the loss fades where the prediction is good. With 0 it is cross entropy.
+    ignore_index : int, default −100
+        A class target with this value counts neither in the sum nor in the denominator. For yes or
+        no any other than the default is refused.
 
-    The mean divides by the number of elements, or of rows, also with weights. The gradient is that
-    of cross entropy times :math:`(1 - q)^\gamma - \gamma q (1 - q)^{\gamma - 1} \log q`. With gamma
-    above 0 the loss is not convex, so its curvature may be negative, and the true probability does
-    not minimise it.
+    The mean divides by the number of elements, or of the rows that are kept, also with weights. The
+    gradient is that of cross entropy times
+    :math:`(1 - q)^\gamma - \gamma q (1 - q)^{\gamma - 1} \log q`. With gamma above 0 the loss is
+    not convex, so its curvature may be negative, and the true probability does not minimise it.
 
-    Raises ``ValueError`` for shapes that do not fit, targets outside [0, 1] or 0 … C − 1 and an
-    alpha of the wrong kind, ``TypeError`` for data of another type. Source: Lin et al. (2017),
-    *Focal loss for dense object detection*.
+    Raises ``ValueError`` for shapes that do not fit, targets outside [0, 1] or 0 … C − 1, one-hot
+    integers, one class, which is no choice, a mean of ignored targets only, and an alpha of the
+    wrong kind, ``TypeError`` for data of another type. Source: Lin et al. (2017), *Focal loss for
+    dense object detection*.
 
     >>> print(FocalLoss(gamma=2.0)([2.0, 2.0], [1.0, 0.0]).round(6))
     0.825941
@@ -152,23 +191,21 @@ class FocalLoss(Rowwise):
 
     alpha: ArrayLike | None = option(None, checks.balance)
     gamma: float = option(2.0, checks.non_negative)
+    ignore_index: int = option(-100, checks.integer)
 
     weighted_by: ClassVar = ("alpha",)
 
     def fitted(self, input, target):
         input, target = checks.any_array("input", input), checks.any_array("target", target)
-        of_labels = target.shape == input.shape or not checks.are_classes(target, input.ndim)
-        return in_shape(self, _FocalOfLabels) if of_labels else self
+        if target.shape == input.shape:
+            checks.no_one_hot("target", target, self.axis)
+        elif checks.are_classes(target, input.ndim):
+            return self
+        return in_shape(self, _FocalOfLabels)
 
     def prepare(self, input, target):
-        input = checks.real("input", input)
-        axis = checks.class_axis("input", input, self.axis)
-        if self.alpha is not None:
-            checks.per_class(np.asarray(self.alpha), input, axis, "alpha")
-        return [input, checks.classes("target", target, input, axis)]
-
-    def weights(self, input, target):
-        return None if self.alpha is None else self.alpha.astype(input.dtype)[target]
+        input = checks.choice("input", checks.real("input", input), self.axis)
+        return super().prepare(input, target)
 
     def terms(self, input, target):
         own, powers, rest, parts = self.against_others(input, target)
@@ -207,24 +244,38 @@ class _FocalOfLabels(Elementwise, FocalLoss):
 
     weighted_by: ClassVar = ()         # alpha is part of the terms
     block_bytes: ClassVar = 1 << 19    # a dozen intermediate results at a time
+    weights, denominator = Loss.weights, Loss.denominator    # not those of classes
 
     def prepare(self, input, target):
+        input, target = checks.reals(self.arguments, (input, target))
+        if input.ndim > 1:
+            checks.shares("target", target, input, self.axis, of="for yes or no")
+        checks.unused("ignore_index", self.ignore_index, -100, "beside yes or no")
         if np.ndim(self.alpha):
-            checks.refuse("alpha", "one number, for the labels 0 and 1",
-                          f"shape {self.alpha.shape}")
+            alpha = checks.held("alpha", self.alpha, input.dtype)
+            checks.broadcast("alpha", alpha, input.shape, "input")
+            checks.within("alpha", self.alpha, 0, 1, "numbers from 0 to 1, for yes or no")
         return super().prepare(input, target)
 
-    def check(self, input, target):
+    @property
+    def balance(self):
+        """The weights of yes and no."""
+        return (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
+
+    def _options(self, dtype):
+        return [part.astype(dtype) for part in self.balance] if np.ndim(self.alpha) else []
+
+    def check(self, input, target, *balance):
         checks.probabilities("target", target)
 
-    def weights(self, input, target):
-        """Of rows there are none."""
+    def unread(self, weights, input, target, *balance):
+        one, zero = balance or self.balance
+        if np.all(one) and np.all(zero):
+            return None
+        return (one == 0) & (target == 1) | (zero == 0) & (target == 0)    # has no weight
 
-    def unread(self, weights, input, target):
-        return target == 1 - self.alpha if self.alpha in (0, 1) else None    # what has no weight
-
-    def terms(self, input, target):
-        one, zero = (1.0, 1.0) if self.alpha is None else (self.alpha, 1 - self.alpha)
+    def terms(self, input, target, *balance):
+        one, zero = balance or self.balance
         target = np.minimum(target, 1)    # rounding may lead beyond
         yes, no = one * target, zero * (1 - target)
         odds = logistic(input)
@@ -265,33 +316,14 @@ class SoftMarginLoss(Elementwise):
         yield of_right.no * of_right.yes
 
 
-class _OfClasses(Loss[Slopes]):
-    """What NLL and cross entropy share: a weight for each class, and targets to leave out."""
+class _OfClasses(_Labelled[Slopes]):
+    """What NLL and cross entropy share: the weights are in the denominator too."""
 
     weight: ArrayLike | None = option(None, checks.weight)
     ignore_index: int = option(-100, checks.integer)
 
     weighted_by: ClassVar = ("weight",)
     weighs_the_mean: ClassVar = True
-
-    def prepare(self, input, target):
-        input = checks.real("input", input)
-        axis = checks.class_axis("input", input, self.axis)
-        checks.per_class(self.weight, input, axis)
-        return [input, checks.classes("target", target, input, axis, self.ignore_index)]
-
-    def weights(self, input, target):
-        """The weight of each row's class, 0 for a row that is left out."""
-        left_out = target == self.ignore_index
-        if not left_out.any():
-            return None if self.weight is None else self.weight.astype(input.dtype)[target]
-        weight = np.ones(1) if self.weight is None else self.weight
-        labels = 0 if self.weight is None else np.where(left_out, 0, target)
-        return np.where(left_out, 0, weight.astype(input.dtype)[labels])
-
-    def denominator(self, input, target):
-        kept = target[target != self.ignore_index]
-        return kept.size if self.weight is None else self.weight[kept].sum()
 
 
 class NLLLoss(_OfClasses, Rowwise):

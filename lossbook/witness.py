@@ -228,19 +228,24 @@ def _rmse(input, target):
     return torch.sqrt(torch.nn.functional.mse_loss(input, target))
 
 
-def _focal(alpha, gamma, reduction):
+def _focal(alpha, gamma, reduction, ignore_index):
     """Focal loss as its paper writes it, for autograd: softmax for classes, sigmoid for labels."""
     def loss(input, target):
+        balance = 1.0 if alpha is None else np.array(alpha)
+        weights, others = (torch.tensor(part, dtype=input.dtype) for part in (balance, 1 - balance))
         if input.shape == target.shape:
-            yes, no = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+            yes, no = (1.0, 1.0) if alpha is None else (weights, others)
             log_yes, log_no = map(torch.nn.functional.logsigmoid, (input, -input))
             terms = (-yes * target * (-torch.expm1(log_yes))**gamma * log_yes
                      - no * (1 - target) * (-torch.expm1(log_no))**gamma * log_no)
         else:
-            axis, labels = min(1, input.ndim - 1), target.long()
+            axis, kept = min(1, input.ndim - 1), target != ignore_index
+            labels = torch.where(kept, target, 0).long()
             log_q = input.log_softmax(axis).gather(axis, labels.unsqueeze(axis)).squeeze(axis)
-            weight = 1.0 if alpha is None else torch.tensor(alpha, dtype=input.dtype)[labels]
-            terms = -weight * (-torch.expm1(log_q))**gamma * log_q
+            weight = 1.0 if alpha is None else weights[labels]
+            terms = torch.where(kept, -weight * (-torch.expm1(log_q))**gamma * log_q, 0)
+            if reduction == "mean":
+                return terms.sum() / kept.sum()
         return terms if reduction == "none" else getattr(terms, reduction)()
     return loss
 

@@ -124,17 +124,22 @@ def refused_numbers(name, expected, *numbers):
     return [({name: number}, f"{name}: expected {expected}, got {number!r}") for number in numbers]
 
 
-def focal(input, target, reduction, alpha=None, gamma=2.0):
+def focal(input, target, reduction, alpha=None, gamma=2.0, ignore_index=-100):
     """torch has no focal loss; this is the formula of its paper, by autograd."""
+    kept = target != ignore_index
     if input.shape == target.shape:
         one, zero = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
         p, q = input.sigmoid(), (-input).sigmoid()
         terms = (one * target * q**gamma * F.softplus(-input)
                  + zero * (1 - target) * p**gamma * F.softplus(input))
     else:
-        surprise = F.cross_entropy(input, target, reduction="none")
+        surprise = F.cross_entropy(input, target, reduction="none", ignore_index=ignore_index)
         terms = (1 - torch.exp(-surprise))**gamma * surprise
-        terms = terms if alpha is None else alpha[target] * terms
+        # autograd's slope of p^γ at p = 0 is infinite, so ignored rows are taken out, not weighted
+        terms = torch.where(kept, terms, 0)
+        terms = terms if alpha is None else alpha[torch.where(kept, target, 0)] * terms
+        if reduction == "mean":
+            return terms.sum() / kept.sum()
     return terms if reduction == "none" else getattr(terms, reduction)()
 
 
@@ -282,14 +287,28 @@ CLASSIFICATION = [
     ),
     Case(
         loss=lossbook.FocalLoss, variant="yes or no", torch=focal, twin=None,
-        options=[{}, {"gamma": 0.0}, {"gamma": 0.5, "alpha": 0.25}, {"gamma": 5.0}],
+        options=[{}, {"gamma": 0.0}, {"gamma": 0.5, "alpha": 0.25}, {"gamma": 5.0},
+                 {"alpha": np.array([0.25])}, {"alpha": np.array(0.75)}],
         generate=drawn(normal, uniform), bounds={"target": (0, 1)},
+        shapes=[(3, 7), (5,), (2, 1, 4, 3)],
         extremes=lambda dtype: pairs(LOGITS, FRACTIONS, dtype),
         bad_options=refused_numbers("gamma", "a finite number, 0 or above", -1, np.nan, np.inf)
         + refused_numbers("alpha", "a number from 0 to 1", -0.5, 2.0) + refused_weights("alpha"),
         bad_data=[({}, [[0.5], [2.0]], "target: expected probabilities between 0 and 1, got 2.0"),
-                  ({"alpha": [0.5, 0.5]}, [[0.5, 1.0], [0.0, 1.0]],
-                   "alpha: expected one number, for the labels 0 and 1, got shape (2,)")],
+                  ({"alpha": [0.5, 0.5]}, [[0.5, 1.0, 0.0], [0.0, 1.0, 1.0]],
+                   "alpha: expected a shape that broadcasts to (3,), the shape of input, got shape "
+                   "(2,)"),
+                  ({"alpha": [0.5, 2.0]}, [[0.5, 1.0], [0.0, 1.0]],
+                   "alpha: expected numbers from 0 to 1, for yes or no, got 2.0"),
+                  ({"ignore_index": 1}, [[0.5], [1.0]],
+                   "ignore_index: expected the default beside yes or no, got 1"),
+                  ({}, [np.zeros((2, 3)), [1.0, 0.0]],
+                   "target: expected shape (2, 3), as input has, got shape (2,) and floats, which "
+                   "are for yes or no: for classes take target.astype(int)"),
+                  ({}, [np.zeros((2, 3)), [[0, 0, 1], [1, 0, 0]]],
+                   "target: expected a yes or no for each number of input, got integers, one-hot "
+                   "along axis 1: for one of 3 classes take target.argmax(axis=1), and if each "
+                   "number is a yes or no of its own, target.astype(float)")],
         any_number=False, extremes_as_torch=False, slack=20,    # autograd loses the digits of 1 - p
     ),
 ]
@@ -415,6 +434,10 @@ def left_out_as(arrays, options):
     target = np.where(target == -100, options["ignore_index"], target)
     target[(..., -1) if target.ndim else ...] = 0
     return [input, target]
+
+
+def rows_kept(arrays, options):
+    return np.sum(arrays[1] != options.get("ignore_index", -100))
 
 
 def weights_kept(arrays, options):
@@ -551,13 +574,18 @@ CLASSES = [
     ),
     Case(
         loss=lossbook.FocalLoss, variant="classes", torch=focal, twin=None, axis=1, shapes=IMAGES,
-        options=[{}, {"gamma": 0.0}, {"gamma": 0.5}, {"alpha": WEIGHT}],
-        generate=of_rows(normal, classes, 1), labels=("target",), denominator=rows_of,
+        options=[{}, {"gamma": 0.0}, {"gamma": 0.5}, {"alpha": WEIGHT}, {"ignore_index": 2},
+                 {"alpha": WEIGHT, "ignore_index": -100}],
+        generate=of_rows(normal, some_ignored, 1), fit=left_out_as, labels=("target",),
+        denominator=rows_kept,
         extremes=extreme_rows(in_turn, largest=1e3),
         bad_options=refused_weights("alpha"),
-        bad_data=refused_classes([3, -1]) + [
+        bad_data=refused_classes([3, -1], "0..2 or ignore_index=-100") + [
             ({"alpha": 0.5}, [np.zeros((2, 3)), [0, 1]],
              "alpha: expected shape (3,), one for each class, got shape ()"),
+            ({}, [np.zeros((2, 1, 4, 4)), np.zeros((2, 4, 4), int)],
+             "input: expected two classes or more along axis 1, got shape (2, 1, 4, 4): for yes or "
+             "no give a target of the same shape"),
             ({}, [1.0, [0]], "input: expected a class axis with a class or more, got shape ()")],
         any_number=False, extremes_as_torch=False, slack=200,
     ),

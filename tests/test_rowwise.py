@@ -119,11 +119,90 @@ def test_focal_loss_of_the_impossible_pulls_as_cross_entropy_does(gamma):
         np.testing.assert_array_equal(slope, [[-1.0, 1.0]])
 
 
-def test_focal_loss_of_one_class_is_0():
-    """What cannot be otherwise is no surprise, nor is what all other classes rule out."""
-    for input in ([[3.0]], [[3.0, -np.inf]]):
-        value, slope = FocalLoss().value_and_grad(input, [0])
-        assert value == 0 and not slope.any()
+def test_focal_loss_of_one_class_is_refused():
+    """It would be 0 whatever the network says; what all others rule out is another matter."""
+    image = np.zeros((2, 1, 4, 4))
+    for input, target in (([[3.0]], [0]), ([3.0], 0), (image, np.zeros((2, 4, 4), int))):
+        with pytest.raises(ValueError, match="^input: expected two classes or more along axis [01]"
+                                             ", got shape .*: for yes or no give a target of the"):
+            FocalLoss()(input, target)
+    value, slope = FocalLoss().value_and_grad([[3.0, -np.inf]], [0])
+    assert value == 0 and not slope.any()
+    assert FocalLoss()(image, image + 1) == pytest.approx(np.log(2) / 4)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
+@pytest.mark.parametrize("shape", [(6, 5), (1, 5), (4, 2, 3), (3, 2, 8, 9)])
+def test_one_hot_integers_beside_logits_of_classes_are_refused(shape, dtype):
+    """They would get the sigmoid form in silence. In floats they are labels, as in a detector."""
+    labels = rng.integers(0, shape[1], (shape[0], *shape[2:]))
+    one_hot = np.moveaxis(np.eye(shape[1], dtype=dtype)[labels], -1, 1)
+    x = rng.normal(size=shape)
+    expected = ("target: expected a yes or no for each number of input, got integers, one-hot "
+                f"along axis 1: for one of {shape[1]} classes take target.argmax(axis=1), and if "
+                "each number is a yes or no of its own, target.astype(float)")
+    loss = FocalLoss()
+    for call in (loss, loss.grad, loss.value_and_grad, loss.curvature, loss.sums):
+        for target in (one_hot, one_hot.tolist()):
+            with pytest.raises(ValueError) as caught:
+                call(x, target)
+            assert str(caught.value) == expected
+    assert loss(x, one_hot.argmax(axis=1)) == loss(x, labels)
+    for floats in (one_hot.astype(float), one_hot.astype(np.float32)):
+        np.testing.assert_allclose(FocalLoss(gamma=0.0)(x, floats),
+                                   BCEWithLogitsLoss()(x, floats), rtol=1e-14)
+
+
+@pytest.mark.parametrize("row", [[0, 0, 0], [1, 1, 0]])
+@pytest.mark.parametrize("where", [0, -1])
+def test_integers_of_which_a_row_is_not_one_hot_are_labels(row, where):
+    x, labels = rng.normal(size=(5, 3)), np.eye(3, dtype=int)[[0, 1, 2, 1, 0]]
+    labels[where] = row
+    assert FocalLoss()(x, labels) == FocalLoss()(x, labels.astype(float))
+    for shape in ((5,), (5, 1), (2, 1, 3), (0, 3)):    # no axis of classes, or no row
+        loss = FocalLoss(reduction="sum")
+        assert loss(np.zeros(shape), np.ones(shape, int)) == loss(np.zeros(shape), np.ones(shape))
+    for one, refused in ((2, "got 2.0"), (-1, "got -1.0")):    # one number of a row, but not 1
+        with pytest.raises(ValueError, match=f"probabilities between 0 and 1, {refused}"):
+            FocalLoss()(x, one * np.eye(3, dtype=int)[[0, 1, 2, 1, 0]])
+
+
+def test_focal_loss_has_a_balance_for_each_label():
+    """As pos_weight of BCEWithLogitsLoss it broadcasts: one for each column, or for each number."""
+    x, y = rng.normal(size=(7, 3)), rng.integers(0, 2, (7, 3)).astype(float)
+    for alpha in (np.array([0.1, 0.5, 0.9]), np.array([1.0, 0.5, 0.0]), rng.uniform(size=(7, 1)),
+                  rng.uniform(size=(7, 3))):
+        plain = FocalLoss(gamma=1.5, reduction="none")(x, y)
+        single = np.where(y == 1, alpha, 1 - alpha) * plain
+        for reduction in ("none", "mean", "sum"):
+            loss = FocalLoss(alpha=alpha, gamma=1.5, reduction=reduction)
+            expected = {"none": single, "mean": single.mean(), "sum": single.sum()}[reduction]
+            np.testing.assert_allclose(loss(x, y), expected, rtol=1e-13)
+            step = 1e-6 * rng.normal(size=x.shape)
+            moved = np.sum(loss(x + step, y) - loss(x - step, y)) / 2
+            np.testing.assert_allclose(np.sum(loss.grad(x, y) * step), moved, rtol=1e-6)
+    near_one, narrow = np.float64(0.999), [a.astype(np.float32) for a in (x, y)]
+    np.testing.assert_allclose(    # 1 - alpha keeps its digits in float32
+        FocalLoss(alpha=np.full(3, near_one), reduction="none")(*narrow),
+        FocalLoss(alpha=near_one, reduction="none")(*narrow), rtol=1e-6)
+    # without weight: the noes of the first label, and the yeses of the last
+    never = FocalLoss(alpha=[1.0, 0.5, 0.0])
+    odd = np.where(y == [[0, 2, 1]], np.nan, x)
+    assert never(odd, y) == never(x, y) and not never.grad(odd, y)[np.isnan(odd)].any()
+
+
+def test_focal_loss_leaves_ignored_labels_out():
+    x, y = rng.normal(size=(6, 5)), rng.integers(0, 5, 6)
+    y[[1, 4]] = -100
+    kept = y >= 0
+    for alpha in (None, WEIGHT):
+        loss = FocalLoss(alpha=alpha)
+        np.testing.assert_allclose(loss(x, y), loss(x[kept], y[kept]), rtol=1e-14)
+        slope = loss.grad(np.where(kept[:, None], x, np.nan), y)
+        np.testing.assert_allclose(slope[kept], loss.grad(x[kept], y[kept]), rtol=1e-14)
+        assert not slope[~kept].any()
+    with pytest.raises(ValueError, match="something to take the mean of"):
+        FocalLoss()(x, np.full(6, -100))
 
 
 def test_focal_loss_is_not_a_proper_score():

@@ -562,8 +562,9 @@ DENOMINATORS = {
     "number of elements": lambda name: mean_divides_by(name, elements),
     "number of elements, inside the root": in_the_root,
     "number of rows": lambda name: mean_divides_by(name, count_of_rows),
-    "number of elements, or of rows": lambda name: mean_divides_by(
-        name, lambda case, arrays, options: arrays[1].size),
+    "number of elements, or of rows kept": lambda name: mean_divides_by(
+        name, lambda case, arrays, options: np.sum(
+            arrays[1] != options.get("ignore_index", -100))),
     "sum of the weights of the targets kept": lambda name: mean_divides_by(
         name, kept_weights, of_labels),
     "number of rows for probabilities": rows_of_probabilities,
@@ -845,17 +846,18 @@ def of_own(x, y, weight=None, ignore_index=-100):
     return -(kept * weight[labels])[:, None] * np.eye(x.shape[1])[labels]
 
 
-def of_faded(x, y, alpha=None, gamma=2.0):
+def of_faded(x, y, alpha=None, gamma=2.0, ignore_index=-100):
     """The gradient of cross entropy, times (1 - q)^gamma - gamma q (1 - q)^(gamma - 1) log q."""
     def factor(q):
         return (1 - q)**gamma - gamma * q * (1 - q)**(gamma - 1) * np.log(q)
 
     if y.dtype.kind == "i":
-        p = softmax(x, axis=1)
-        own = np.eye(x.shape[1])[y]
+        p, kept = softmax(x, axis=1), y != ignore_index
+        labels = np.where(kept, y, 0)
+        own = np.eye(x.shape[1])[labels]
         q = (p * own).sum(axis=1, keepdims=True)
-        weight = 1.0 if alpha is None else alpha[y][:, None]
-        return weight * factor(q) * (p - own)
+        weight = kept * (1.0 if alpha is None else alpha[labels])
+        return weight[:, None] * factor(q) * (p - own)
     yes, no = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
     return (yes * y * factor(expit(x)) * -expit(-x)
             + no * (1 - y) * factor(expit(-x)) * expit(x))
@@ -1021,8 +1023,8 @@ SENTENCES = {    # of any loss, unless a loss says the same in another sense
     "The mean divides by the number of elements": ELEMENTS,
     "The mean divides by the number of elements of the input": ELEMENTS,
     "The mean divides by the number of elements, also with weights": ELEMENTS,
-    "The mean divides by the number of elements, or of rows, also with weights":
-        divides("number of elements, or of rows"),
+    "The mean divides by the number of elements, or of the rows that are kept, also with weights":
+        divides("number of elements, or of rows kept"),
     "The mean divides by the number of rows": ROWS,
     "The mean divides by the number of rows, also with weights": ROWS,
     "The mean divides by the sum of the weights of the targets that are kept (their number, "

@@ -9,8 +9,8 @@ import pytest
 from cases import ALGORITHMS, CASES
 from judges import in_tuple
 from lossbook import (
-    BCELoss, CrossEntropyLoss, HuberLoss, LinearCrossEntropyLoss, MSELoss, NLLLoss, RMSELoss, Sums,
-    TripletMarginWithDistanceLoss)
+    BCELoss, CrossEntropyLoss, FocalLoss, HuberLoss, LinearCrossEntropyLoss, MSELoss, NLLLoss,
+    RMSELoss, Sums, TripletMarginWithDistanceLoss)
 
 NEAR = {np.float64: 1e-12, np.float32: 1e-6}
 SHAPES = {"CTCLoss": (6, 9, 4), "LinearCrossEntropyLoss": (23, 4)}
@@ -132,9 +132,16 @@ def test_sums_of_another_loss_are_refused():
         sums + 1.0
 
 
+def weighs_elements(case):
+    """Whether weights are of elements, in the shape of loss that the case's arrays ask for."""
+    shape = SHAPES.get(case.loss.__name__, (6, 5))
+    arrays = case.generate(np.random.default_rng(4), np.float64, shape)
+    return case.loss().fitted(*arrays).weighs_elements
+
+
 @pytest.mark.parametrize("case, name", [
     pytest.param(case, name, id=f"{case}-{name}") for case in CASES + ALGORITHMS
-    for name in case.loss.weighted_by if not case.loss.weighs_elements
+    for name in case.loss.weighted_by if not weighs_elements(case)
     and any(np.ndim(options.get(name)) for options in case.options)])
 def test_sums_of_other_class_weights_are_refused(case, name):
     """They are not in the sums, but a digest of them is; it is the same on every machine."""
@@ -157,6 +164,8 @@ def test_weights_of_elements_are_each_part_s_own():
     total = BCELoss(weight=w[:5]).sums(x[:5], y[:5]) + BCELoss(weight=w[5:]).sums(x[5:], y[5:])
     assert total.value == pytest.approx(BCELoss(weight=w)(x, y), rel=1e-14)
     assert (BCELoss().sums(x, y) + total).count == 16
+    parts = [FocalLoss(alpha=w[part]).sums(x[part], y[part]) for part in (slice(5), slice(5, 8))]
+    assert sum(parts).value == pytest.approx(FocalLoss(alpha=w)(x, y), rel=1e-14)
 
 
 class Mine(CrossEntropyLoss):

@@ -117,6 +117,8 @@ WITNESSES = [
       for target in (LABELS, rng.random(LOGITS.shape))],
     (FocalLoss, dict(alpha=0.25), [LOGITS, rng.random(LOGITS.shape)]),
     (FocalLoss, {}, [IMAGE, IMAGE_LABELS]),
+    (FocalLoss, dict(alpha=WEIGHT / 3), [LOGITS, rng.random(LOGITS.shape)]),
+    (FocalLoss, dict(alpha=WEIGHT, ignore_index=int(LABELS[0])), [LOGITS, LABELS]),
     (MultiLabelSoftMarginLoss, {}, [LOGITS, rng.integers(0, 2, LOGITS.shape)]),
     (MultiLabelSoftMarginLoss, {}, [LOGITS[0], rng.random(4)]),
     (NLLLoss, dict(weight=WEIGHT, ignore_index=1), [LOG_Q, LABELS]),

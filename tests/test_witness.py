@@ -659,7 +659,11 @@ def test_nan_flows_through_the_hinges_of_all_three():
 @pytest.mark.parametrize("arrays", [([15.0, 40.0, 100.0, -3.0], [1.0, 1.0, 1.0, 1.0]),
                                     ([[10.0, 0.0]], [0])])
 def test_focal_loss_of_sure_predictions(arrays):
-    three_witnesses(lossbook.FocalLoss(), *map(np.array, arrays))
+    arrays = [*map(np.array, arrays)]
+    three_witnesses(lossbook.FocalLoss(), *arrays)
+    loss = lossbook.FocalLoss(reduction="none")    # each of these small numbers by itself
+    np.testing.assert_allclose(COMPOSED["FocalLoss"](**vars(loss))(*map(torch.tensor, arrays)),
+                               loss(*arrays), rtol=1e-12)
 
 
 @pytest.mark.parametrize("padding", [np.nan, np.inf, -np.inf])
