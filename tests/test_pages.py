@@ -11,6 +11,7 @@ import lossbook
 from lossbook.catalogue import CATALOGUE, KINDS, cousins
 from lossbook.pages import axes, card, cards, draws, first_screen, loss_map, loss_table, screens
 from lossbook.pages.explorers import EXPLORERS
+from lossbook.pages.maps import LEAVES, losses_of
 from lossbook.pages.tables import grouped
 from lossbook.symbolic import FORMULAS
 
@@ -128,6 +129,16 @@ def test_an_experiment_has_ten_draws_or_more():
     assert len(draws(lambda rng: rng.normal(), times=10)) == 10
     with pytest.raises(ValueError, match="times: expected 10 or more, got 9"):
         draws(lambda rng: rng.normal(), times=9)
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_a_leaf_begins_with_the_loss_to_try_first(kind):
+    """In three lines; book/which_loss.ipynb runs them."""
+    first = CATALOGUE[next(iter(losses_of(kind)))]
+    lines = LEAVES[kind].lines
+    assert len(lines.splitlines()) == 3
+    assert f"nn.{first.torch}(" in lines or f"F.{first.functional}(" in lines
+    assert html.escape(lines) in loss_map().data
 
 
 def test_the_reference_has_every_public_name():
