@@ -64,14 +64,7 @@ NOT_YET = frozenset([
     "book/multilabel/multilabel_margin_loss.ipynb",
     "book/multilabel/multilabel_soft_margin_loss.ipynb",
     "book/notation.ipynb",
-    "book/practice/choosing.ipynb",
-    "book/practice/your_own_loss.ipynb",
-    "book/reductions.ipynb",
-    "book/sequences/ctc_loss.ipynb",
     "book/sequences/linear_cross_entropy_loss.ipynb",
-    "book/stability.ipynb",
-    "book/three_witnesses.ipynb",
-    "book/which_loss.ipynb",
 ])
 
 # Pages whose experiments still have one draw. This list only gets shorter too.
@@ -87,14 +80,7 @@ DRAWN_ONCE = frozenset([
     "book/embedding/triplet_margin_with_distance_loss.ipynb",
     "book/multilabel/multilabel_margin_loss.ipynb",
     "book/multilabel/multilabel_soft_margin_loss.ipynb",
-    "book/practice/choosing.ipynb",
-    "book/practice/your_own_loss.ipynb",
-    "book/reductions.ipynb",
-    "book/sequences/ctc_loss.ipynb",
     "book/sequences/linear_cross_entropy_loss.ipynb",
-    "book/stability.ipynb",
-    "book/three_witnesses.ipynb",
-    "book/which_loss.ipynb",
 ])
 
 
