@@ -154,6 +154,27 @@ def test_a_check_returns_what_it_takes():
         Careless()
 
 
+def test_of_nothing_there_are_no_weights():
+    for loss in (BCELoss(weight=[], reduction="sum"), BCEWithLogitsLoss(pos_weight=[],
+                                                                        reduction="sum")):
+        value, slope = loss.value_and_grad([], [])
+        assert value == 0 and slope.shape == (0,)
+
+
+def test_what_weighs_a_mean_besides_multiplies_the_weights():
+    class Twice(MSELoss):
+        def weights(self, input, target):
+            return np.array([1.0, 0.0, 3.0])
+
+        def weights_in_mean(self, input, target):
+            return np.array([0.5, 2.0, 4.0])
+
+    x, zero = np.array([1.0, np.nan, 3.0]), np.zeros(3)
+    assert Twice(reduction="sum")(x, zero) == 1 + 3 * 9
+    assert Twice()(x, zero) == (0.5 + 3 * 4 * 9) / 3
+    np.testing.assert_array_equal(Twice().grad(x, zero), np.array([1, 0, 72]) / 3)
+
+
 def test_weights_are_a_loss_s_own():
     """What was checked cannot change later."""
     given = np.array([1.0, 2.0])

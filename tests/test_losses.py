@@ -234,6 +234,13 @@ def test_gradient_and_curvature_are_derivatives(case, options):
 
 
 @each_option_of_each_row
+def test_a_loss_is_itself_alone(case, options):
+    """So it may stand in a set and for a key, whatever arrays its options hold."""
+    loss, other = case.loss(**options), case.loss(**options)
+    assert loss == loss and loss != other and len({loss, other}) == 2
+
+
+@each_option_of_each_row
 def test_reductions_and_entry_points_agree(case, options):
     arrays = case.generate(np.random.default_rng(4), np.float64,
                            (3, 7) if case.axis is None else (7, 5))

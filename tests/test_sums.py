@@ -1,6 +1,7 @@
 """Sums of parts add up to the whole, however it is cut, and give the gradient of the whole."""
 
 import copy
+import itertools
 import pickle
 
 import numpy as np
@@ -166,6 +167,18 @@ def test_weights_of_elements_are_each_part_s_own():
     assert (BCELoss().sums(x, y) + total).count == 16
     parts = [FocalLoss(alpha=w[part]).sums(x[part], y[part]) for part in (slice(5), slice(5, 8))]
     assert sum(parts).value == pytest.approx(FocalLoss(alpha=w)(x, y), rel=1e-14)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_weights_of_any_size_add_up(reduction):
+    """Each part may measure its sums in another power of two."""
+    x, y, w = np.random.default_rng(3).uniform(0.1, 0.9, (3, 8))
+    for first, second in itertools.product((1e-200, 1.0, 1e200), repeat=2):
+        sizes = np.repeat([first, second], [5, 3])
+        total = sum(BCELoss(weight=(w * sizes)[part], reduction=reduction).sums(x[part], y[part])
+                    for part in (slice(5), slice(5, 8)))
+        assert total.value == pytest.approx(
+            BCELoss(weight=w * sizes, reduction=reduction)(x, y), rel=1e-14, abs=0)
 
 
 class Mine(CrossEntropyLoss):
