@@ -512,9 +512,11 @@ def test_an_option_that_the_type_of_the_data_does_not_hold_is_refused(case):
                        f"type of the data, got {number}")
             for reduction in case.reductions:
                 loss = case.loss(reduction=reduction, **options)
-                for call in (loss, loss.grad, loss.value_and_grad, loss.curvature):
+                for call in (loss, loss.grad, loss.value_and_grad, loss.curvature,
+                             *[loss.sums] * (reduction != "none")):
                     assert refusal(call, *drawn(case, np.float32)) == message
             case.loss(**options)(*drawn(case))
+            case.loss(**options).sums(*drawn(case))
 
 
 # ------------------------------------------------------------------ the ends of an option
