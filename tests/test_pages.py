@@ -141,6 +141,15 @@ def test_a_leaf_begins_with_the_loss_to_try_first(kind):
     assert html.escape(lines) in loss_map().data
 
 
+def test_draws_are_compared_draw_by_draw():
+    runs = draws(lambda rng: {"a": (a := rng.normal(size=3)), "b": a + 1, "c": a[0]})
+    gain = runs["b"] - runs["a"]
+    assert gain.each.shape == (20, 3) and (gain[0].high, gain[2].low) == pytest.approx((1, 1))
+    assert (2 * runs["c"] + 1).middle == pytest.approx(2 * runs["c"].middle + 1)
+    with pytest.raises(TypeError, match="one shape"):
+        runs["a"] - runs["c"]
+
+
 def test_the_reference_has_every_public_name():
     """`.. public:: regression` lists what a module has; the base is listed name by name."""
     text = (ROOT / "book/api.ipynb").read_text(encoding="utf-8")

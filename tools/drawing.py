@@ -19,8 +19,8 @@ DRAWING = re.compile(
     r"|(.*\.)?nn\.(Linear|Bilinear|Embedding|Conv\w+|LSTM|GRU|RNN|Transformer\w*)")
 FUNCTIONS = (ast.FunctionDef, ast.ClassDef)
 # What tells of an experiment; an identity at random numbers needs none of it.
-EXPERIMENT = re.compile(r"permutation|shuffle|choice|split|KFold|\bload_|\.fit\(|minimize"
-                        r"|\.backward\(|optim\.")
+EXPERIMENT = re.compile(r"permutation|randperm|shuffle|Shuffle|train_test|KFold|\bload_|\.fit\("
+                        r"|minimize|optim\.")
 
 
 def dotted(node: ast.expr) -> str:
