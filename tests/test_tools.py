@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 
 from lossbook.pages import axes, show
 from tools import (
-    faults, fonts, guards, lossbook_figures, lossbook_site, make_inventories, refresh, reseed,
+    faults, fonts, guards, kept, lossbook_figures, lossbook_site, make_inventories, refresh, reseed,
     seeds, website)
 from tools.notebooks import ROOT, canonical, code_cells, name_of, notebooks, read
 
@@ -345,6 +345,17 @@ def test_every_seed_is_moved(tmp_path):
     *moved, kept = map(set, zip(*found))
     assert {len(values) for values in moved} == {3} and len(kept) == 1
     assert found[0][0] == kept.pop() == np.random.default_rng(0).random()
+
+
+def test_a_measurement_is_kept_or_compared(tmp_path, capsys):
+    file = tmp_path / "kept.json"
+    for argument, found, status, said in (
+            ("--check", 1, 1, "another result"), (None, 1, 0, "written"),
+            ("--check", 1, 0, "the same"), ("--check", 2, 1, "another result")):
+        arguments = [argument] if argument else []
+        assert kept.main("tools.trial", "A trial.", file, lambda: {"a": found}, arguments) == status
+        assert f"{file}: {said}" in capsys.readouterr().out
+    assert file.read_text(encoding="utf-8") == '{\n "a": 1\n}\n'
 
 
 def test_what_the_sources_said_may_stand_last():

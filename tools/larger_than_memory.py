@@ -14,8 +14,6 @@ the parent be gone, they end themselves. All talk goes by 127.0.0.1, through por
 chooses.
 """
 
-import argparse
-import json
 import logging
 import sys
 import tempfile
@@ -33,6 +31,7 @@ from distributed import Client, KilledWorker, LocalCluster
 from toolz import partition_all
 
 from lossbook import BCEWithLogitsLoss
+from tools import kept
 
 FILE = Path(__file__).resolve().parent.parent / "book" / "data" / "larger_than_memory.json"
 SIZES = {"small": 10, "large": 3_500}   # of a year; the page computes the small one again
@@ -288,18 +287,7 @@ def measure() -> dict:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="tools.larger_than_memory", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing, compare")
-    options = parser.parse_args(arguments)
-    text = json.dumps(measure(), indent=1) + "\n"
-    if not options.check:
-        FILE.write_text(text, encoding="utf-8", newline="\n")
-        print(f"{FILE}: written")
-        return 0
-    same = FILE.is_file() and FILE.read_text(encoding="utf-8") == text
-    print(f"{FILE}: {'the same' if same else 'another result'}")
-    return not same
+    return kept.main("tools.larger_than_memory", __doc__, FILE, measure, arguments)
 
 
 if __name__ == "__main__":

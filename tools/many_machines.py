@@ -12,9 +12,7 @@ Nothing outlives a run. The parent kills its processes on the way out, whatever 
 parent be gone, each process ends itself; they meet in a file of a temporary folder.
 """
 
-import argparse
 import faulthandler
-import json
 import multiprocessing
 import os
 import re
@@ -38,6 +36,7 @@ from torch import nn
 from torch.multiprocessing import start_processes
 
 from lossbook import CrossEntropyLoss, CTCLoss, Loss, Sums
+from tools import kept
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 FILE = BOOK / "data" / "many_machines.json"
@@ -429,18 +428,7 @@ def measure() -> dict:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="tools.many_machines", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing, compare")
-    options = parser.parse_args(arguments)
-    text = json.dumps(measure(), indent=1) + "\n"
-    if not options.check:
-        FILE.write_text(text, encoding="utf-8", newline="\n")
-        print(f"{FILE}: written")
-        return 0
-    same = FILE.is_file() and FILE.read_text(encoding="utf-8") == text
-    print(f"{FILE}: {'the same' if same else 'another result'}")
-    return not same
+    return kept.main("tools.many_machines", __doc__, FILE, measure, arguments)
 
 
 if __name__ == "__main__":
